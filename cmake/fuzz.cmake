@@ -1,0 +1,18 @@
+# fuzz/<name>_fuzz.c holds one LLVMFuzzerTestOneInput, fuzz/corpus/<name>/ its seeds. With LAR_FUZZ it
+# becomes a libFuzzer program; otherwise fuzz/replay.c feeds it the seeds, as a ctest entry.
+file(GLOB fuzzers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/fuzz/*_fuzz.c)
+foreach(source ${fuzzers})
+    get_filename_component(name ${source} NAME_WE)
+    string(REGEX REPLACE "_fuzz$" "" name ${name})
+    set(corpus ${CMAKE_SOURCE_DIR}/fuzz/corpus/${name})
+    if(LAR_FUZZ)
+        add_executable(fuzz_${name} ${source})
+        target_link_libraries(fuzz_${name} PRIVATE lar_core)
+        target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    elseif(LAR_TESTS)
+        add_executable(fuzz_${name} ${source} ${CMAKE_SOURCE_DIR}/fuzz/replay.c)
+        target_link_libraries(fuzz_${name} PRIVATE lar_core)
+        add_test(NAME fuzz/${name} COMMAND fuzz_${name} ${corpus})
+        set_tests_properties(fuzz/${name} PROPERTIES TIMEOUT 300 ENVIRONMENT "${LAR_TEST_ENVIRONMENT}")
+    endif()
+endforeach()

@@ -1,0 +1,17 @@
+# tools/<name>.c and bench/<name>.c are one program each; they may use the hash weights and op rows
+# of tests/support.
+add_library(lar_hash_weights STATIC ${CMAKE_SOURCE_DIR}/tests/support/hash_checkpoint.c
+    ${CMAKE_SOURCE_DIR}/tests/support/hash_weights.c ${CMAKE_SOURCE_DIR}/tests/support/op_rows.c)
+target_include_directories(lar_hash_weights PUBLIC ${CMAKE_SOURCE_DIR}/tests)
+target_link_libraries(lar_hash_weights PUBLIC lar_core)
+foreach(dir tools bench)
+    file(GLOB programs CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${dir}/*.c)
+    foreach(source ${programs})
+        get_filename_component(name ${source} NAME_WE)
+        add_executable(${dir}_${name} ${source})
+        target_link_libraries(${dir}_${name} PRIVATE lar_hash_weights)
+        target_compile_options(${dir}_${name} PRIVATE -ffp-contract=fast)
+        set_target_properties(${dir}_${name} PROPERTIES OUTPUT_NAME ${name}
+            RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/${dir})
+    endforeach()
+endforeach()

@@ -1,0 +1,238 @@
+/* draw.c - the command `lar draw`.
+ *
+ *     options, recipe, picture (settings.h) --> imagine() --> on_picture(): recipe inside, written,
+ *                model hash in a thread (model_hash.h) ----------^          told, shown
+ */
+#include "cli/commands.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "cli/interrupt.h"
+#include "cli/message.h"
+#include "cli/model_hash.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/settings.h"
+#include "cli/show.h"
+#include "cpu/cpu.h"
+#include "pipeline/image_model.h"
+#include "pipeline/sampler.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_LINE (1u << 20)
+
+struct drawing {
+    const struct options *o;
+    struct settings s;
+    struct output out;
+    struct image_model *m;
+    char *model_name; /* owned */
+    struct backend *b;
+    struct model_hash *hash;
+    struct progress progress;
+    json_t *results; /* array, with --json */
+    double start;    /* seconds, of the picture being drawn */
+    bool hash_compared;
+    struct err *e;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static bool given(const struct drawing *d, enum option id)
+{
+    return d->o->value[id].given;
+}
+
+static int on_progress(const struct imagine_progress *p, void *ctx)
+{
+    struct drawing *d = ctx;
+    if (given(d, OPTION_QUIET) || p->phase != IMAGINE_STEP)
+        return 0;
+    if (p->step == 0)
+        progress_begin(&d->progress, STDERR_FILENO, "step");
+    progress_step(&d->progress, p->step, p->n_steps);
+    return 0;
+}
+
+/* Do the digits that both have agree? Old recipes have 8, A1111's and ours 10. */
+static bool same_hash(const char *a, const char *b)
+{
+    size_t n = strlen(a) < strlen(b) ? strlen(a) : strlen(b);
+    return n == 0 || strncasecmp(a, b, n) == 0;
+}
+
+/* The model's hash, NULL when there is none; warns when --from wants another model. */
+static const char *model_hash(struct drawing *d)
+{
+    const char *hash = model_hash_wait(d->hash, interrupt_flag());
+    const struct recipe *from = &d->s.from;
+    if (hash && from->model_hash && !d->hash_compared && !same_hash(hash, from->model_hash))
+        message_warn("%s was drawn with another model: %s%shash %s, this is %s, hash %s; the "
+                     "picture will differ",
+                     d->s.from_path, from->model ? from->model : "", from->model ? ", " : "",
+                     from->model_hash, d->model_name, hash);
+    d->hash_compared = true;
+    return hash;
+}
+
+static void make_recipe(const struct drawing *d, const struct picture *p, uint64_t seed,
+                        const char *hash, struct recipe *out)
+{
+    const struct imagine_request *r = &d->s.request;
+    recipe_init(out);
+    recipe_set(&out->prompt, r->prompt);
+    recipe_set(&out->negative, r->negative);
+    recipe_set(&out->sampler, sampler_name(r->sampler));
+    recipe_set(&out->schedule, schedule_name(r->schedule));
+    recipe_set(&out->rng, noise_kind_name(r->noise));
+    recipe_set(&out->model, d->model_name);
+    recipe_set(&out->model_hash, hash);
+    recipe_set(&out->precision, dtype_name(r->precision));
+    recipe_set(&out->version, "lar " LAR_VERSION);
+    out->steps = r->steps;
+    out->guidance = r->guidance;
+    out->width = p->width;
+    out->height = p->height;
+    out->clip_skip = r->clip_skip;
+    out->has_seed = true;
+    out->seed = seed;
+    if (r->image) {
+        const char *slash = strrchr(d->s.image_path, '/');
+        recipe_set(&out->source, slash ? slash + 1 : d->s.image_path);
+        recipe_set(&out->source_hash, d->s.image_hash);
+        out->strength = r->strength;
+    }
+}
+
+/* The recipe as JSON, with what only this run knows. */
+static json_t *result(const struct recipe *recipe, const struct drawing *d, const char *path)
+{
+    struct buf utf8;
+    char *text = recipe_to_json(recipe);
+    json_t *json = json_loads(text, 0, NULL), *root = json_object();
+    buf_init(&utf8, MAX_LINE);
+    recipe_append_utf8(&utf8, path);
+    json_object_set_new(root, "path", json_string(buf_str(&utf8)));
+    json_object_update(root, json);
+    json_object_set_new(root, "backend", json_string(d->b->name));
+    json_object_set_new(root, "seconds", json_real((double)(long)((now() - d->start) * 1e3) / 1e3));
+    json_decref(json);
+    buf_release(&utf8);
+    free(text);
+    return root;
+}
+
+/* Tells the user what was written. */
+static int tell(struct drawing *d, const struct picture *p, const struct recipe *recipe,
+                const char *path)
+{
+    if (d->results) {
+        json_array_append_new(d->results, result(recipe, d, path));
+        return 0;
+    }
+    char *line = mem_printf("%s  seed %" PRIu64 "\n", path, recipe->seed);
+    int rc = message_out(line, strlen(line), d->e);
+    free(line);
+    if (!rc && !given(d, OPTION_QUIET) && isatty(STDOUT_FILENO))
+        show_picture(p, STDOUT_FILENO);
+    return rc;
+}
+
+static int on_picture(const struct picture *p, int i, uint64_t seed, void *ctx)
+{
+    struct drawing *d = ctx;
+    struct recipe recipe;
+    struct picture_text text = {0};
+    progress_end(&d->progress);
+    const char *hash = model_hash(d);
+    if (atomic_load(interrupt_flag()))
+        return ERR_CANCELLED;
+    make_recipe(d, p, seed, hash, &recipe);
+    recipe_to_text(&recipe, &text);
+    char *path = output_path(&d->out, d->s.prompt, seed, i);
+    int rc = picture_write_png(path, p, &text, d->e);
+    if (!rc)
+        rc = tell(d, p, &recipe, path);
+    free(path);
+    picture_text_release(&text);
+    recipe_release(&recipe);
+    d->start = now();
+    return rc;
+}
+
+/* What was drawn, also when the drawing failed later. One picture is one object. */
+static int print_results(const struct drawing *d, struct err *e)
+{
+    size_t n = json_array_size(d->results);
+    if (n == 0)
+        return 0;
+    bool one = d->s.request.n_pictures == 1;
+    const json_t *root = one ? json_array_get(d->results, 0) : d->results;
+    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+    char *line = mem_printf("%s\n", text);
+    int rc = message_out(line, strlen(line), e);
+    free(line);
+    free(text);
+    return rc;
+}
+
+static int draw(struct drawing *d)
+{
+    const struct options *o = d->o;
+    const struct option_value *v = o->value;
+    struct err *e = d->e;
+    int n = v[OPTION_NUMBER].given ? (int)v[OPTION_NUMBER].whole : 1;
+    int rc = output_init(&d->out, v[OPTION_OUTPUT].given ? v[OPTION_OUTPUT].text : NULL, n, e);
+    if (!rc)
+        rc = settings_read(&d->s, o, e);
+    if (!rc)
+        rc = settings_open_model(&d->s, o, &d->m, e);
+    if (!rc)
+        rc = cpu_backend_new(&d->b, v[OPTION_THREADS].given ? (int)v[OPTION_THREADS].whole : 0,
+                             NULL, e);
+    if (!rc)
+        rc = settings_request(&d->s, o, d->m, d->b, e);
+    if (rc)
+        return rc;
+    struct imagine_request *r = &d->s.request;
+    r->on_progress = on_progress;
+    r->on_picture = on_picture;
+    r->ctx = d;
+    r->cancel = interrupt_flag();
+    d->model_name = image_model_name(d->m);
+    d->hash = model_hash_begin(d->m->file);
+    d->start = now();
+    rc = imagine(d->m, d->b, r, e);
+    progress_end(&d->progress);
+    return rc;
+}
+
+int command_draw(const struct options *o, struct err *e)
+{
+    struct drawing d = {.o = o, .e = e};
+    d.results = given(&d, OPTION_JSON) ? json_array() : NULL;
+    int rc = draw(&d);
+    int printed = d.results ? print_results(&d, rc ? NULL : e) : 0;
+    json_decref(d.results);
+    model_hash_end(d.hash);
+    free(d.model_name);
+    backend_free(d.b);
+    image_model_close(d.m);
+    settings_release(&d.s);
+    output_release(&d.out);
+    return rc ? rc : printed;
+}

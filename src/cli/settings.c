@@ -1,0 +1,333 @@
+/* settings.c - see settings.h. */
+#include "cli/settings.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/interrupt.h"
+#include "cli/message.h"
+#include "cli/model_path.h"
+#include "cli/options.h"
+#include "pipeline/image_model.h"
+#include "pipeline/sampler.h"
+
+#include <errno.h>
+#include <math.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define MAX_PROMPT (1u << 20)
+#define LEAST_SIDE 64
+
+static const char *text_of(const struct options *o, enum option id)
+{
+    return o->value[id].given ? o->value[id].text : NULL;
+}
+
+/* ---- before the model ---- */
+
+static int read_standard_input(struct buf *b, struct err *e)
+{
+    char chunk[4096];
+    ssize_t n;
+    while ((n = read(STDIN_FILENO, chunk, sizeof(chunk))) != 0) {
+        if (n < 0 && atomic_load(interrupt_flag()))
+            return err_set(e, ERR_CANCELLED, "cancelled");
+        if (n < 0 && errno != EINTR)
+            return err_set(e, ERR_IO, "standard input: reading the prompt failed: %s",
+                           strerror(errno));
+        if (n > 0)
+            buf_append(b, chunk, (size_t)n);
+    }
+    while (b->len > 0 && (b->data[b->len - 1] == '\n' || b->data[b->len - 1] == '\r'))
+        b->data[--b->len] = '\0';
+    return 0;
+}
+
+static int read_prompt(struct settings *s, const struct options *o, struct err *e)
+{
+    struct buf b;
+    int rc = 0;
+    if (o->n_operands == 0 && s->from.prompt) {
+        s->prompt = mem_strdup(s->from.prompt);
+        return 0;
+    }
+    if (o->n_operands == 0 && !s->from_path)
+        return err_set(e, ERR_ARG,
+                       "there is no prompt; write for example: lar draw a lighthouse "
+                       "at dusk");
+    buf_init(&b, MAX_PROMPT);
+    if (o->n_operands == 1 && strcmp(o->operands[0], "-") == 0)
+        rc = read_standard_input(&b, e);
+    else
+        for (int i = 0; i < o->n_operands; i++)
+            buf_printf(&b, "%s%s", i ? " " : "", o->operands[i]);
+    if (!rc && buf_failed(&b))
+        rc = err_set(e, ERR_ARG, "the prompt is longer than 1 MiB; shorten it");
+    s->prompt = mem_strdup(buf_str(&b));
+    buf_release(&b);
+    return rc;
+}
+
+static int read_recipe(struct settings *s, struct err *e)
+{
+    struct picture p = {0};
+    struct picture_text text = {0};
+    int rc = picture_read(s->from_path, &p, &text, e);
+    if (!rc)
+        rc = recipe_from_text(&s->from, &text, s->from_path, e);
+    picture_release(&p);
+    picture_text_release(&text);
+    for (int i = 0; !rc && i < s->from.n_loras; i++)
+        message_warn("%s: its LoRA %s is left out; the picture will differ", s->from_path,
+                     s->from.loras[i].name);
+    return rc;
+}
+
+/* The recipe's picture, beside the one that holds the recipe or in the current folder; NULL when it
+ * is in neither. */
+static char *find_source(const struct settings *s)
+{
+    const char *slash = strrchr(s->from_path, '/'), *name = s->from.source;
+    char *folder = slash ? mem_strndup(s->from_path, (size_t)(slash - s->from_path) + 1)
+                         : mem_strdup(".");
+    char *path = slash ? file_join(folder, name) : mem_strdup(name);
+    free(folder);
+    if (!file_exists(path)) {
+        free(path);
+        path = file_exists(name) ? mem_strdup(name) : NULL;
+    }
+    return path;
+}
+
+static int hash_file(const char *path, char out[11], struct err *e)
+{
+    struct file_map m;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    int rc = file_map_open(&m, path, e);
+    if (rc)
+        return rc;
+    if (EVP_Digest(m.data, m.size, digest, NULL, EVP_sha256(), NULL) != 1)
+        rc = err_set(e, ERR_INTERNAL, "SHA-256 failed in libcrypto");
+    for (int i = 0; !rc && i < 5; i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    file_map_close(&m);
+    return rc;
+}
+
+static int read_image(struct settings *s, const struct options *o, struct err *e)
+{
+    const struct recipe *from = &s->from;
+    if (o->value[OPTION_IMAGE].given)
+        s->image_path = mem_strdup(o->value[OPTION_IMAGE].text);
+    else if (s->from_path && from->source)
+        s->image_path = find_source(s);
+    if (!s->image_path && (from->source || from->strength >= 0))
+        return err_set(e, ERR_ARG, "%s was drawn from the picture %s; give that with --image",
+                       s->from_path, from->source ? from->source : "(unknown)");
+    if (!s->image_path && o->value[OPTION_STRENGTH].given)
+        return err_set(e, ERR_ARG, "--strength %s: has no effect without --image; add it",
+                       o->value[OPTION_STRENGTH].text);
+    if (!s->image_path)
+        return 0;
+    int rc = hash_file(s->image_path, s->image_hash, e);
+    if (!rc)
+        rc = picture_read(s->image_path, &s->image, NULL, e);
+    /* Other programs hash other bytes. */
+    bool ours = from->version && strncmp(from->version, "lar ", 4) == 0;
+    if (!rc && ours && from->source_hash && strcmp(from->source_hash, s->image_hash) != 0)
+        message_warn("%s is not the picture that %s was drawn from", s->image_path, s->from_path);
+    return rc;
+}
+
+int settings_read(struct settings *s, const struct options *o, struct err *e)
+{
+    *s = (struct settings){.from_path = text_of(o, OPTION_FROM)};
+    recipe_init(&s->from);
+    int rc = s->from_path ? read_recipe(s, e) : 0;
+    if (!rc)
+        rc = read_prompt(s, o, e);
+    return rc ? rc : read_image(s, o, e);
+}
+
+void settings_release(struct settings *s)
+{
+    recipe_release(&s->from);
+    picture_release(&s->image);
+    free(s->prompt);
+    free(s->image_path);
+    *s = (struct settings){0};
+}
+
+/* ---- the model ---- */
+
+int settings_open_model(const struct settings *s, const struct options *o, struct image_model **m,
+                        struct err *e)
+{
+    const char *option = text_of(o, OPTION_MODEL), *wanted = option ? NULL : s->from.model;
+    struct model_places places;
+    char *path;
+    bool by_name = wanted && !file_exists(wanted);
+    *m = NULL;
+    model_places_init(&places, wanted && !by_name ? wanted : option);
+    int rc = model_places_find(&places, &path, e);
+    if (rc && wanted)
+        err_prefix(e, "%s was drawn with the model %s", s->from_path, wanted);
+    if (!rc)
+        rc = image_model_open(m, path, e);
+    if (!rc && by_name) {
+        char *name = image_model_name(*m);
+        if (strcmp(name, wanted) != 0) {
+            image_model_close(*m);
+            *m = NULL;
+            rc = err_set(e, ERR_NOT_FOUND,
+                         "%s was drawn with the model %s, and the default model is %s; choose with "
+                         "-m MODEL",
+                         s->from_path, wanted, name);
+        }
+        free(name);
+    }
+    free(path);
+    model_places_release(&places);
+    return rc;
+}
+
+/* ---- the request ---- */
+
+/* The nearest side that the model can draw. */
+static int round_side(double side, int factor)
+{
+    int least = (LEAST_SIDE + factor - 1) / factor * factor;
+    int rounded = (int)floor(side / factor + 0.5) * factor;
+    return rounded < least ? least : rounded;
+}
+
+/* The picture's shape at the model's size in pixels. */
+static void size_of_image(struct imagine_request *r, const struct picture *image, int factor)
+{
+    double scale = sqrt((double)r->width * r->height / ((double)image->width * image->height));
+    r->width = round_side(image->width * scale, factor);
+    r->height = round_side(image->height * scale, factor);
+}
+
+static void choose_size(struct settings *s, const struct options *o, const struct image_model *m)
+{
+    const struct option_value *size = &o->value[OPTION_SIZE];
+    struct imagine_request *r = &s->request;
+    int factor = image_model_factor(m);
+    if (!size->given && !(s->from.width && s->from.height)) {
+        if (s->image_path)
+            size_of_image(r, &s->image, factor);
+        return;
+    }
+    int width = size->given ? size->width : s->from.width;
+    int height = size->given ? size->height : s->from.height;
+    r->width = round_side(width, factor);
+    r->height = round_side(height, factor);
+    if (r->width != width || r->height != height)
+        message_note("the size %dx%d is rounded to %dx%d (multiples of %d, at least %d)", width,
+                     height, r->width, r->height, factor, LEAST_SIDE);
+}
+
+/* 32 bits, as other programs show and accept them. */
+static uint64_t random_seed(void)
+{
+    uint32_t seed = 0;
+    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+        seed = (uint32_t)getpid();
+    return seed;
+}
+
+static void choose_numbers(struct settings *s, const struct options *o)
+{
+    const struct option_value *v = o->value;
+    const struct recipe *from = &s->from;
+    struct imagine_request *r = &s->request;
+    if (v[OPTION_STEPS].given || from->steps)
+        r->steps = v[OPTION_STEPS].given ? (int)v[OPTION_STEPS].whole : from->steps;
+    if (v[OPTION_GUIDANCE].given || from->guidance >= 0)
+        r->guidance = v[OPTION_GUIDANCE].given ? v[OPTION_GUIDANCE].number : from->guidance;
+    if (v[OPTION_STRENGTH].given || from->strength > 0)
+        r->strength = v[OPTION_STRENGTH].given ? v[OPTION_STRENGTH].number : from->strength;
+    if (v[OPTION_CLIP_SKIP].given || from->clip_skip)
+        r->clip_skip = v[OPTION_CLIP_SKIP].given ? (int)v[OPTION_CLIP_SKIP].whole : from->clip_skip;
+    if (v[OPTION_NUMBER].given)
+        r->n_pictures = (int)v[OPTION_NUMBER].whole;
+    const char *precision = v[OPTION_PRECISION].given ? v[OPTION_PRECISION].text : from->precision;
+    if (precision && strcmp(precision, "f32") == 0)
+        r->precision = DTYPE_F32;
+    else if (precision && strcmp(precision, "bf16") == 0)
+        r->precision = DTYPE_BF16;
+    r->seed = v[OPTION_SEED].given ? v[OPTION_SEED].whole
+              : from->has_seed     ? from->seed
+                                   : random_seed();
+}
+
+/* The option's text, else the recipe's; NULL when neither says anything. */
+static const char *said(const struct options *o, enum option id, const char *of_recipe)
+{
+    const char *text = text_of(o, id);
+    return text ? text : of_recipe;
+}
+
+/* Puts the name of the option in front of its error, or of the recipe's picture. */
+static int blame(const struct settings *s, const struct options *o, enum option id, struct err *e)
+{
+    if (o->value[id].given)
+        err_prefix(e, "--%s", option_rows[id].name);
+    else
+        err_prefix(e, "%s", s->from_path);
+    return e->code;
+}
+
+/* The schedule where nobody named one, for a sampler that is not the model's own choice. Lar's
+ * recipes name it; those of AUTOMATIC1111 mean the noise levels of k-diffusion. */
+static enum schedule_kind usual_schedule(const struct settings *s, const struct options *o)
+{
+    enum sampler_kind sampler = s->request.sampler;
+    bool k_diffusion = sampler != SAMPLER_DDIM && sampler != SAMPLER_LCM;
+    if (s->from.sampler && !o->value[OPTION_SAMPLER].given)
+        return k_diffusion ? SCHEDULE_NORMAL : SCHEDULE_MODEL;
+    return sampler == SAMPLER_DPMPP_2M ? SCHEDULE_KARRAS : SCHEDULE_MODEL;
+}
+
+static int choose_names(struct settings *s, const struct options *o, const struct image_model *m,
+                        struct err *e)
+{
+    struct imagine_request *r = &s->request;
+    const struct recipe *from = &s->from;
+    enum schedule_kind schedule = N_SCHEDULE; /* none said yet; a sampler's name may say it */
+    const char *name = said(o, OPTION_SAMPLER, from->sampler);
+    if (name && sampler_parse(name, &r->sampler, &schedule, e))
+        return blame(s, o, OPTION_SAMPLER, e);
+    name = said(o, OPTION_SCHEDULE, schedule == N_SCHEDULE ? from->schedule : NULL);
+    if (name && schedule_parse(name, &schedule, e))
+        return blame(s, o, OPTION_SCHEDULE, e);
+    name = said(o, OPTION_RNG, from->rng);
+    if (name && noise_kind_parse(name, &r->noise, e))
+        return blame(s, o, OPTION_RNG, e);
+    if (schedule != N_SCHEDULE)
+        r->schedule = schedule;
+    else if (r->sampler != m->defaults.sampler && !m->few_steps)
+        r->schedule = usual_schedule(s, o);
+    return 0;
+}
+
+int settings_request(struct settings *s, const struct options *o, const struct image_model *m,
+                     const struct backend *b, struct err *e)
+{
+    struct imagine_request *r = &s->request;
+    imagine_init(r, m, b);
+    r->prompt = s->prompt;
+    r->negative = o->value[OPTION_NEGATIVE].given ? o->value[OPTION_NEGATIVE].text
+                                                  : s->from.negative;
+    r->image = s->image_path ? &s->image : NULL;
+    choose_size(s, o, m);
+    choose_numbers(s, o);
+    return choose_names(s, o, m, e);
+}

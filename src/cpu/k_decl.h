@@ -1,0 +1,32 @@
+/* k_decl.h - the kernels of one instruction set; K() appends its name. What each does is said at
+ * the slots of struct kernels.
+ */
+#ifndef LAR_CPU_K_DECL_H
+#define LAR_CPU_K_DECL_H
+
+#include "cpu/kernels.h"
+#include "cpu/simd.h"
+
+void K(gemm_f32)(const struct gemm_tile *g);
+void K(gemm_bf16)(const struct gemm_tile *g);
+void K(pack_f32)(const struct pack_tile *p);
+void K(pack_bf16)(const struct pack_tile *p);
+void K(to_f32)(enum dtype type, const void *src, float *dst, long n);
+void K(from_f32)(enum dtype type, const float *src, void *dst, long n);
+void K(softmax)(const struct softmax_tile *s);
+void K(silu)(float *y, const float *x, long n);
+void K(gelu)(float *y, const float *x, long n);
+void K(quick_gelu)(float *y, const float *x, long n);
+void K(relu)(float *y, const float *x, long n);
+void K(soft_clamp)(float *y, const float *x, long n);
+void K(geglu)(float *y, const float *x, const float *gate, long n);
+void K(add)(float *y, const float *a, const float *b, long n);
+void K(scale)(float *y, const float *x, float factor, float offset, long n);
+void K(affine)(float *y, const float *x, const float *mul, const float *add, long n);
+float K(sum)(const float *x, long n);
+float K(sum_squared_diff)(const float *x, float mean, long n);
+void K(add_moments)(float *sum, float *sum2, const float *x, const float *pivot, long n);
+
+extern const struct kernels K(kernels);
+
+#endif

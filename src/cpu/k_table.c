@@ -1,0 +1,33 @@
+/* k_table.c - the kernel table of one instruction set. */
+#include "cpu/k_decl.h"
+
+#define TEXT2(x) #x
+#define TEXT(x)  TEXT2(x)
+
+const struct kernels K(kernels) = {
+    .name = TEXT(LAR_ISA),
+    .width = VF_N,
+    .mr = GEMM_MR,
+    .nr = GEMM_NV * VF_N,
+    .gemm_f32 = K(gemm_f32),
+    .pack_f32 = K(pack_f32),
+#if defined(SIMD_BF16)
+    .gemm_bf16 = K(gemm_bf16),
+    .pack_bf16 = K(pack_bf16),
+#endif
+    .to_f32 = K(to_f32),
+    .from_f32 = K(from_f32),
+    .softmax = K(softmax),
+    .silu = K(silu),
+    .gelu = K(gelu),
+    .quick_gelu = K(quick_gelu),
+    .relu = K(relu),
+    .soft_clamp = K(soft_clamp),
+    .geglu = K(geglu),
+    .add = K(add),
+    .scale = K(scale),
+    .affine = K(affine),
+    .sum = K(sum),
+    .sum_squared_diff = K(sum_squared_diff),
+    .add_moments = K(add_moments),
+};

@@ -1,0 +1,90 @@
+/* kernels.h - the table of kernels that each instruction set provides.
+ *
+ * Kernels work on floats and know no tensors; the drivers (gemm.c, attention.c, norm.c,
+ * elementwise.c) cut ops into rows and tiles, convert other types and share out the work. No
+ * pointer needs alignment, no kernel reads or writes outside what its comment says.
+ */
+#ifndef LAR_CPU_KERNELS_H
+#define LAR_CPU_KERNELS_H
+
+#include "tensor/dtype.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One tile of a product: c[m][nv * width] (+)= sum over taps and k of a[tap][row][k] * w[..].
+ * `a` holds, for each tap, GEMM row pointers (mr of them, the first m used) to k elements;
+ * w is packed [taps][k][nv * width] (f32) or [taps][k / 2][nv * width][2] (bf16). */
+struct gemm_tile {
+    const void *const *a;
+    const void *w;
+    float *c; /* row stride ldc */
+    long ldc;
+    long k; /* elements per tap; even for bf16 */
+    int taps;
+    int m;           /* rows, 1 .. mr */
+    int nv;          /* vectors of columns, 1 .. nr / width */
+    bool accumulate; /* add to c instead of replacing it */
+};
+
+/* Packs weights of rows n, channels c0 .. c0 + k, all taps, for gemm_tile. Element (n, c, tap) lies
+ * at src row n, column c * taps + tap. Columns beyond n and an odd last k are filled with 0. */
+struct pack_tile {
+    enum dtype type;
+    const char *src; /* row 0 */
+    long row_size;   /* bytes from row to row */
+    long c0, k;      /* for Q8_0: multiples of 32 except k at the end of the row */
+    int taps;
+    int n; /* rows present, 1 .. nv * width */
+    int nv;
+    void *dst;
+    float *scratch; /* 2 * (k + 1) * taps * width floats */
+};
+
+/* One block of keys in online softmax (Milakov and Gimelshein, arXiv:1805.02867): replaces
+ * s[row][0 .. n) by exp(scale * (s - max)), with columns from valid[row] on set to 0; updates the
+ * running max and sum and stores by what earlier sums have to be scaled. */
+struct softmax_tile {
+    float *s; /* row stride lds */
+    long lds;
+    long n;
+    int rows;
+    float scale; /* > 0 */
+    const long *valid;
+    float *max, *sum, *rescale; /* [rows]; max starts at -FLT_MAX, sum at 0 */
+    uint16_t *p; /* not NULL: the results go here as bf16, row stride lds, s becomes undefined */
+};
+
+typedef void unary_kernel(float *y, const float *x, long n); /* y may be x */
+
+struct kernels {
+    const char *name;
+    int width;  /* floats per vector */
+    int mr, nr; /* largest tile: rows, columns */
+    void (*gemm_f32)(const struct gemm_tile *g);
+    void (*gemm_bf16)(const struct gemm_tile *g); /* NULL without bf16 instructions */
+    void (*pack_f32)(const struct pack_tile *p);
+    void (*pack_bf16)(const struct pack_tile *p);
+    void (*to_f32)(enum dtype type, const void *src, float *dst, long n);
+    void (*from_f32)(enum dtype type, const float *src, void *dst, long n); /* f32, f16, bf16 */
+    void (*softmax)(const struct softmax_tile *s);
+    unary_kernel *silu, *gelu, *quick_gelu, *relu, *soft_clamp;
+    void (*geglu)(float *y, const float *x, const float *gate, long n); /* x * gelu(gate) */
+    void (*add)(float *y, const float *a, const float *b, long n);
+    void (*scale)(float *y, const float *x, float factor, float offset, long n);
+    void (*affine)(float *y, const float *x, const float *mul, const float *add, long n);
+    float (*sum)(const float *x, long n);
+    float (*sum_squared_diff)(const float *x, float mean, long n);
+    /* sum[i] += x[i] - pivot[i], sum2[i] += (x[i] - pivot[i])^2 */
+    void (*add_moments)(float *sum, float *sum2, const float *x, const float *pivot, long n);
+};
+
+/* The table named by LAR_CPU, else the best this machine can run. NULL with an error that lists
+ * the choices when the name is unknown or the machine cannot run it. */
+struct err;
+const struct kernels *kernels_pick(const char *name, struct err *e);
+
+/* Table i of this build that this machine can run, best first; NULL at the end. For tests. */
+const struct kernels *kernels_at(int i);
+
+#endif

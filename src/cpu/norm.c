@@ -1,0 +1,186 @@
+/* norm.c - LayerNorm (Ba et al., arXiv:1607.06450) and GroupNorm (Wu and He, arXiv:1803.08494).
+ *
+ * GroupNorm becomes y = x * mul + add with mul and add per channel; its sums run over fixed
+ * chunks of pixels that are added up in order, so that they do not depend on the threads.
+ */
+#include "cpu/cpu.h"
+
+#include "base/err.h"
+#include "base/thread.h"
+#include "cpu/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+#define PIXELS 256 /* per chunk */
+
+struct norm {
+    struct cpu *c;
+    const struct tensor *x, *out;
+    const float *w, *b; /* [channels] */
+    float eps;
+    bool silu;
+    int n_group;
+    long channels, pixels, n_chunks; /* pixels and chunks per sample */
+    float *pivot;                    /* [n][channels]: the first pixel of each sample */
+    float *moments;                  /* [n][n_chunks][2][channels], of x - pivot */
+    float *mul, *add;                /* [n][channels] */
+    char *worker;                    /* a row of channels floats each */
+    size_t worker_size;
+};
+
+/* The elements of an optional operand, or dst filled with the value it stands for. */
+static const float *vector_or(const struct tensor *x, float value, float *dst, long n)
+{
+    if (x)
+        return x->data;
+    for (long i = 0; i < n; i++)
+        dst[i] = value;
+    return dst;
+}
+
+static void layernorm_rows(long begin, long end, int worker, void *ctx)
+{
+    const struct norm *n = ctx;
+    const struct kernels *k = n->c->k;
+    float *tmp = (float *)(n->worker + (size_t)worker * n->worker_size);
+    for (long r = begin; r < end; r++) {
+        const float *x = cpu_floats(n->c, n->x, r * n->channels, n->channels, tmp);
+        float *y = cpu_dest(n->out, r * n->channels, tmp);
+        float mean = k->sum(x, n->channels) / (float)n->channels;
+        float var = k->sum_squared_diff(x, mean, n->channels) / (float)n->channels;
+        k->scale(y, x, 1, -mean, n->channels); /* exact near the mean: no cancellation later */
+        k->scale(y, y, 1.0f / sqrtf(var + n->eps), 0, n->channels);
+        k->affine(y, y, n->w, n->b, n->channels);
+        cpu_store(n->c, n->out, r * n->channels, n->channels, y);
+    }
+}
+
+int cpu_layernorm(struct cpu *c, const struct op *op, struct err *e)
+{
+    struct norm n = {.c = c,
+                     .x = op->src[0],
+                     .out = op->out,
+                     .eps = op->eps,
+                     .channels = (long)tensor_n_cols(op->src[0])};
+    n.worker_size = cpu_round64((size_t)n.channels * sizeof(float));
+    char *scratch = cpu_scratch(c, 2 * n.worker_size, n.worker_size, e);
+    if (!scratch)
+        return ERR_NOMEM;
+    n.w = vector_or(op->src[1], 1, (float *)scratch, n.channels);
+    n.b = vector_or(op->src[2], 0, (float *)(scratch + n.worker_size), n.channels);
+    n.worker = scratch + 2 * n.worker_size;
+    parallel_for(c->pool, (long)tensor_n_rows(n.x), 16, layernorm_rows, &n);
+    return 0;
+}
+
+/* Sums of one chunk of pixels; chunk i of all samples. */
+static void add_chunk(const struct norm *n, long i, float *tmp)
+{
+    long first = i % n->n_chunks * PIXELS, sample = i / n->n_chunks;
+    long count = n->pixels - first < PIXELS ? n->pixels - first : PIXELS;
+    float *sum = n->moments + i * 2 * n->channels;
+    memset(sum, 0, (size_t)(2 * n->channels) * sizeof(*sum));
+    for (long p = 0; p < count; p++) {
+        int64_t at = (sample * n->pixels + first + p) * n->channels;
+        n->c->k->add_moments(sum, sum + n->channels, cpu_floats(n->c, n->x, at, n->channels, tmp),
+                             n->pivot + sample * n->channels, n->channels);
+    }
+}
+
+static void add_chunks(long begin, long end, int worker, void *ctx)
+{
+    const struct norm *n = ctx;
+    for (long i = begin; i < end; i++)
+        add_chunk(n, i, (float *)(n->worker + (size_t)worker * n->worker_size));
+}
+
+/* The sum over the chunks of a sample of one moment of one channel. */
+static double over_chunks(const struct norm *n, const float *moment)
+{
+    double sum = 0;
+    for (long i = 0; i < n->n_chunks; i++)
+        sum += (double)moment[i * 2 * n->channels];
+    return sum;
+}
+
+/* mul and add of one group of one sample. The squares are of distances from a pixel: where the
+ * mean is far from 0, E[x^2] - mean^2 would be all rounding. */
+static void group_affine(const struct norm *n, long sample, long group)
+{
+    long size = n->channels / n->n_group, c0 = group * size;
+    const float *sum = n->moments + sample * n->n_chunks * 2 * n->channels;
+    const float *sum2 = sum + n->channels, *pivot = n->pivot + sample * n->channels;
+    double pixels = (double)n->pixels, mean = 0, var = 0;
+    for (long c = c0; c < c0 + size; c++)
+        mean += (over_chunks(n, sum + c) / pixels + (double)pivot[c]) / (double)size;
+    for (long c = c0; c < c0 + size; c++) {
+        double d = mean - (double)pivot[c];
+        double squares = over_chunks(n, sum2 + c) - 2 * d * over_chunks(n, sum + c);
+        var += (squares / pixels + d * d) / (double)size;
+    }
+    double inv = 1 / sqrt((var > 0 || isnan(var) ? var : 0) + (double)n->eps);
+    for (long c = c0; c < c0 + size; c++) {
+        double w = (double)n->w[c] * inv;
+        n->mul[sample * n->channels + c] = (float)w;
+        n->add[sample * n->channels + c] = (float)((double)n->b[c] - mean * w);
+    }
+}
+
+static void apply_chunks(long begin, long end, int worker, void *ctx)
+{
+    const struct norm *n = ctx;
+    float *tmp = (float *)(n->worker + (size_t)worker * n->worker_size);
+    for (long i = begin; i < end; i++) {
+        long first = i % n->n_chunks * PIXELS, sample = i / n->n_chunks;
+        long count = n->pixels - first < PIXELS ? n->pixels - first : PIXELS;
+        for (long p = 0; p < count; p++) {
+            int64_t at = (sample * n->pixels + first + p) * n->channels;
+            const float *x = cpu_floats(n->c, n->x, at, n->channels, tmp);
+            float *y = cpu_dest(n->out, at, tmp);
+            n->c->k->affine(y, x, n->mul + sample * n->channels, n->add + sample * n->channels,
+                            n->channels);
+            if (n->silu)
+                n->c->k->silu(y, y, n->channels);
+            cpu_store(n->c, n->out, at, n->channels, y);
+        }
+    }
+}
+
+int cpu_groupnorm(struct cpu *c, const struct op *op, struct err *e)
+{
+    const struct tensor *x = op->src[0];
+    struct norm n = {.c = c,
+                     .x = x,
+                     .out = op->out,
+                     .eps = op->eps,
+                     .silu = op->silu,
+                     .n_group = op->n_group,
+                     .channels = (long)tensor_n_cols(x)};
+    long samples = (long)x->dim[0];
+    n.pixels = (long)tensor_n_rows(x) / samples;
+    n.n_chunks = (n.pixels + PIXELS - 1) / PIXELS;
+    n.worker_size = cpu_round64((size_t)n.channels * sizeof(float));
+    size_t moments = cpu_round64((size_t)(samples * n.n_chunks * 2 * n.channels) * sizeof(float));
+    size_t each = cpu_round64((size_t)(samples * n.channels) * sizeof(float));
+    char *scratch = cpu_scratch(c, moments + 3 * each + 2 * n.worker_size, n.worker_size, e);
+    if (!scratch)
+        return ERR_NOMEM;
+    char *vectors = scratch + moments + 3 * each;
+    n.moments = (float *)scratch;
+    n.mul = (float *)(scratch + moments);
+    n.add = (float *)(scratch + moments + each);
+    n.pivot = (float *)(scratch + moments + 2 * each);
+    n.w = vector_or(op->src[1], 1, (float *)vectors, n.channels);
+    n.b = vector_or(op->src[2], 0, (float *)(vectors + n.worker_size), n.channels);
+    n.worker = vectors + 2 * n.worker_size;
+    for (long i = 0; i < samples; i++)
+        c->k->scale(n.pivot + i * n.channels,
+                    cpu_floats(c, x, i * n.pixels * n.channels, n.channels, (float *)n.worker), 1,
+                    0, n.channels);
+    parallel_for(c->pool, samples * n.n_chunks, 1, add_chunks, &n);
+    for (long i = 0; i < samples * n.n_group; i++)
+        group_affine(&n, i / n.n_group, i % n.n_group);
+    parallel_for(c->pool, samples * n.n_chunks, 1, apply_chunks, &n);
+    return 0;
+}

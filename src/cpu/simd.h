@@ -1,0 +1,661 @@
+/* simd.h - the only file with vector intrinsics.
+ *
+ * Kernel bodies (k_*.c) are compiled once per instruction set with LAR_ISA defined, and use only
+ * the names below: `vf` is a vector of VF_N floats. K(name) gives a kernel its per-set symbol.
+ *
+ *     set          VF_N   f32 tile (rows x columns)   extras
+ *     generic      4      4 x 8                       GCC vector extensions, no intrinsics
+ *     avx2         8      6 x 16                      F16C
+ *     avx512       16     6 x 64
+ *     avx512bf16   16     6 x 64                      VDPBF16PS
+ *     neon         4      6 x 16
+ */
+#ifndef LAR_CPU_SIMD_H
+#define LAR_CPU_SIMD_H
+
+#include "tensor/half.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#define K_PASTE2(a, b) a##_##b
+#define K_PASTE(a, b)  K_PASTE2(a, b)
+#define K(name)        K_PASTE(name, LAR_ISA)
+
+#define SIMD static inline __attribute__((always_inline))
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+
+#define VF_N    16
+#define GEMM_MR 6
+#define GEMM_NV 4
+
+typedef __m512 vf;
+
+SIMD vf vf_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+SIMD vf vf_set1(float x)
+{
+    return _mm512_set1_ps(x);
+}
+SIMD vf vf_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+SIMD void vf_store(float *p, vf x)
+{
+    _mm512_storeu_ps(p, x);
+}
+SIMD vf vf_load_n(const float *p, int n)
+{
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+SIMD void vf_store_n(float *p, vf x, int n)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), x);
+}
+SIMD vf vf_add(vf a, vf b)
+{
+    return _mm512_add_ps(a, b);
+}
+SIMD vf vf_sub(vf a, vf b)
+{
+    return _mm512_sub_ps(a, b);
+}
+SIMD vf vf_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
+}
+SIMD vf vf_div(vf a, vf b)
+{
+    return _mm512_div_ps(a, b);
+}
+SIMD vf vf_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+SIMD vf vf_min(vf a, vf b)
+{
+    return _mm512_min_ps(a, b);
+}
+SIMD vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+SIMD vf vf_abs(vf a)
+{
+    return _mm512_abs_ps(a);
+}
+SIMD vf vf_select_neg(vf a, vf x, vf y)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_LT_OQ), y, x);
+}
+SIMD vf vf_round(vf a)
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+SIMD vf vf_ldexp(vf a, vf n)
+{
+    return _mm512_scalef_ps(a, n);
+}
+SIMD float vf_sum(vf a)
+{
+    return _mm512_reduce_add_ps(a);
+}
+SIMD float vf_maxval(vf a)
+{
+    return _mm512_reduce_max_ps(a);
+}
+SIMD vf vf_load_f16(const void *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256(p));
+}
+SIMD void vf_store_f16(void *p, vf a)
+{
+    _mm256_storeu_si256(p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+SIMD vf vf_load_bf16(const void *p)
+{
+    __m512i x = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16));
+}
+#if defined(__AVX512BF16__)
+/* The instruction takes denormals, < 1.2e-38, for 0; activations and weights have none to lose. */
+SIMD void vf_store_bf16(void *p, vf a)
+{
+    _mm256_storeu_si256(p, (__m256i)_mm512_cvtneps_pbh(a));
+}
+#else
+SIMD void vf_store_bf16(void *p, vf a)
+{
+    __m512i u = _mm512_castps_si512(a);
+    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    __m512i r = _mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    __mmask16 nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+    r = _mm512_mask_or_epi32(r, nan, u, _mm512_set1_epi32(0x400000));
+    _mm256_storeu_si256(p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(r, 16)));
+}
+#endif
+SIMD vf vf_load_i8(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
+}
+/* In all sets: vf_ldexp(a, n) is a * 2^n for whole n in -126 .. 127, vf_transpose() transposes
+ * VF_N vectors of VF_N. */
+SIMD void vf_transpose(vf r[VF_N])
+{
+    __m512d d[16];
+    for (int i = 0; i < 16; i += 4) { /* 4x4 blocks */
+        vf ab0 = _mm512_unpacklo_ps(r[i], r[i + 1]), ab1 = _mm512_unpackhi_ps(r[i], r[i + 1]);
+        vf cd0 = _mm512_unpacklo_ps(r[i + 2], r[i + 3]),
+           cd1 = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
+        d[i] = _mm512_unpacklo_pd(_mm512_castps_pd(ab0), _mm512_castps_pd(cd0));
+        d[i + 1] = _mm512_unpackhi_pd(_mm512_castps_pd(ab0), _mm512_castps_pd(cd0));
+        d[i + 2] = _mm512_unpacklo_pd(_mm512_castps_pd(ab1), _mm512_castps_pd(cd1));
+        d[i + 3] = _mm512_unpackhi_pd(_mm512_castps_pd(ab1), _mm512_castps_pd(cd1));
+    }
+    for (int i = 0; i < 4; i++) { /* the 4x4 grid of 128-bit lanes */
+        vf a = _mm512_castpd_ps(d[i]), b = _mm512_castpd_ps(d[i + 4]);
+        vf c = _mm512_castpd_ps(d[i + 8]), e = _mm512_castpd_ps(d[i + 12]);
+        vf ab0 = _mm512_shuffle_f32x4(a, b, 0x88), ab1 = _mm512_shuffle_f32x4(a, b, 0xdd);
+        vf ce0 = _mm512_shuffle_f32x4(c, e, 0x88), ce1 = _mm512_shuffle_f32x4(c, e, 0xdd);
+        r[i] = _mm512_shuffle_f32x4(ab0, ce0, 0x88);
+        r[i + 8] = _mm512_shuffle_f32x4(ab0, ce0, 0xdd);
+        r[i + 4] = _mm512_shuffle_f32x4(ab1, ce1, 0x88);
+        r[i + 12] = _mm512_shuffle_f32x4(ab1, ce1, 0xdd);
+    }
+}
+
+#if defined(__AVX512BF16__)
+/* A vector of VF_N pairs of bf16, for products summed in pairs into VF_N floats. */
+#define SIMD_BF16 1
+typedef __m512i vp;
+SIMD vp vp_load(const uint16_t *p)
+{
+    return _mm512_loadu_si512(p);
+}
+SIMD vp vp_set1(const uint16_t *p)
+{
+    int32_t x;
+    memcpy(&x, p, sizeof(x));
+    return _mm512_set1_epi32(x);
+}
+/* Lane i becomes the pair (bf16 of even[i], bf16 of odd[i]), rounded to nearest even. */
+SIMD vp vp_pair(vf even, vf odd)
+{
+    __m512i lo = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
+    __m512i hi = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
+    return _mm512_or_si512(lo, _mm512_slli_epi32(hi, 16));
+}
+SIMD void vp_store(uint16_t *p, vp x)
+{
+    _mm512_storeu_si512(p, x);
+}
+SIMD vf vp_dot(vf acc, vp a, vp b)
+{
+    return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
+}
+#endif
+
+#elif defined(__AVX2__)
+#include <immintrin.h>
+
+#define VF_N    8
+#define GEMM_MR 6
+#define GEMM_NV 2
+
+typedef __m256 vf;
+
+SIMD __m256i vf_mask(int n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+SIMD vf vf_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+SIMD vf vf_set1(float x)
+{
+    return _mm256_set1_ps(x);
+}
+SIMD vf vf_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+SIMD void vf_store(float *p, vf x)
+{
+    _mm256_storeu_ps(p, x);
+}
+SIMD vf vf_load_n(const float *p, int n)
+{
+    return _mm256_maskload_ps(p, vf_mask(n));
+}
+SIMD void vf_store_n(float *p, vf x, int n)
+{
+    _mm256_maskstore_ps(p, vf_mask(n), x);
+}
+SIMD vf vf_add(vf a, vf b)
+{
+    return _mm256_add_ps(a, b);
+}
+SIMD vf vf_sub(vf a, vf b)
+{
+    return _mm256_sub_ps(a, b);
+}
+SIMD vf vf_mul(vf a, vf b)
+{
+    return _mm256_mul_ps(a, b);
+}
+SIMD vf vf_div(vf a, vf b)
+{
+    return _mm256_div_ps(a, b);
+}
+SIMD vf vf_max(vf a, vf b)
+{
+    return _mm256_max_ps(a, b);
+}
+SIMD vf vf_min(vf a, vf b)
+{
+    return _mm256_min_ps(a, b);
+}
+SIMD vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+SIMD vf vf_abs(vf a)
+{
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+SIMD vf vf_select_neg(vf a, vf x, vf y)
+{
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_LT_OQ));
+}
+SIMD vf vf_round(vf a)
+{
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+SIMD vf vf_ldexp(vf a, vf n)
+{
+    __m256i e = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(e, 23)));
+}
+SIMD float vf_sum(vf a)
+{
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+SIMD float vf_maxval(vf a)
+{
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+SIMD vf vf_load_f16(const void *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128(p));
+}
+SIMD void vf_store_f16(void *p, vf a)
+{
+    _mm_storeu_si128(p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+SIMD vf vf_load_bf16(const void *p)
+{
+    __m256i x = _mm256_cvtepu16_epi32(_mm_loadu_si128(p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(x, 16));
+}
+SIMD void vf_store_bf16(void *p, vf a)
+{
+    __m256i u = _mm256_castps_si256(a);
+    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    __m256i r = _mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    __m256i quiet = _mm256_or_si256(u, _mm256_set1_epi32(0x400000));
+    __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+    r = _mm256_srli_epi32(_mm256_blendv_epi8(r, quiet, nan), 16);
+    __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(r, r), 0x08);
+    _mm_storeu_si128(p, _mm256_castsi256_si128(packed));
+}
+SIMD vf vf_load_i8(const int8_t *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
+}
+SIMD void vf_transpose(vf r[VF_N])
+{
+    __m256d d[8];
+    for (int i = 0; i < 8; i += 4) {
+        vf ab0 = _mm256_unpacklo_ps(r[i], r[i + 1]), ab1 = _mm256_unpackhi_ps(r[i], r[i + 1]);
+        vf cd0 = _mm256_unpacklo_ps(r[i + 2], r[i + 3]),
+           cd1 = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
+        d[i] = _mm256_unpacklo_pd(_mm256_castps_pd(ab0), _mm256_castps_pd(cd0));
+        d[i + 1] = _mm256_unpackhi_pd(_mm256_castps_pd(ab0), _mm256_castps_pd(cd0));
+        d[i + 2] = _mm256_unpacklo_pd(_mm256_castps_pd(ab1), _mm256_castps_pd(cd1));
+        d[i + 3] = _mm256_unpackhi_pd(_mm256_castps_pd(ab1), _mm256_castps_pd(cd1));
+    }
+    for (int i = 0; i < 4; i++) {
+        vf a = _mm256_castpd_ps(d[i]), b = _mm256_castpd_ps(d[i + 4]);
+        r[i] = _mm256_permute2f128_ps(a, b, 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(a, b, 0x31);
+    }
+}
+
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+
+#define VF_N    4
+#define GEMM_MR 6
+#define GEMM_NV 4
+
+typedef float32x4_t vf;
+
+SIMD vf vf_zero(void)
+{
+    return vdupq_n_f32(0);
+}
+SIMD vf vf_set1(float x)
+{
+    return vdupq_n_f32(x);
+}
+SIMD vf vf_load(const float *p)
+{
+    return vld1q_f32(p);
+}
+SIMD void vf_store(float *p, vf x)
+{
+    vst1q_f32(p, x);
+}
+SIMD vf vf_add(vf a, vf b)
+{
+    return vaddq_f32(a, b);
+}
+SIMD vf vf_sub(vf a, vf b)
+{
+    return vsubq_f32(a, b);
+}
+SIMD vf vf_mul(vf a, vf b)
+{
+    return vmulq_f32(a, b);
+}
+SIMD vf vf_div(vf a, vf b)
+{
+    return vdivq_f32(a, b);
+}
+SIMD vf vf_max(vf a, vf b)
+{
+    return vmaxq_f32(a, b);
+}
+SIMD vf vf_min(vf a, vf b)
+{
+    return vminq_f32(a, b);
+}
+SIMD vf vf_fma(vf a, vf b, vf c)
+{
+    return vfmaq_f32(c, a, b);
+}
+SIMD vf vf_abs(vf a)
+{
+    return vabsq_f32(a);
+}
+SIMD vf vf_select_neg(vf a, vf x, vf y)
+{
+    return vbslq_f32(vcltzq_f32(a), x, y);
+}
+SIMD vf vf_round(vf a)
+{
+    return vrndnq_f32(a);
+}
+SIMD vf vf_ldexp(vf a, vf n)
+{
+    int32x4_t e = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
+    return vmulq_f32(a, vreinterpretq_f32_s32(vshlq_n_s32(e, 23)));
+}
+SIMD float vf_sum(vf a)
+{
+    return vaddvq_f32(a);
+}
+SIMD float vf_maxval(vf a)
+{
+    return vmaxvq_f32(a);
+}
+SIMD vf vf_load_f16(const void *p)
+{
+    float16x4_t h;
+    memcpy(&h, p, sizeof(h));
+    return vcvt_f32_f16(h);
+}
+SIMD void vf_store_f16(void *p, vf a)
+{
+    float16x4_t h = vcvt_f16_f32(a);
+    memcpy(p, &h, sizeof(h));
+}
+SIMD vf vf_load_bf16(const void *p)
+{
+    uint16x4_t h;
+    memcpy(&h, p, sizeof(h));
+    return vreinterpretq_f32_u32(vshll_n_u16(h, 16));
+}
+SIMD void vf_store_bf16(void *p, vf a)
+{
+    uint32x4_t u = vreinterpretq_u32_f32(a);
+    uint32x4_t odd = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1));
+    uint32x4_t r = vaddq_u32(u, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+    r = vbslq_u32(vceqq_f32(a, a), r, vorrq_u32(u, vdupq_n_u32(0x400000)));
+    uint16x4_t h = vshrn_n_u32(r, 16);
+    memcpy(p, &h, sizeof(h));
+}
+SIMD vf vf_load_i8(const int8_t *p)
+{
+    int32_t raw;
+    memcpy(&raw, p, sizeof(raw));
+    int16x8_t wide = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(raw)));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+}
+
+#else /* generic */
+
+#define VF_N    4
+#define GEMM_MR 4
+#define GEMM_NV 2
+
+typedef float vf __attribute__((vector_size(16)));
+typedef int32_t vf_bits __attribute__((vector_size(16)));
+
+SIMD vf vf_set1(float x)
+{
+    return (vf){x, x, x, x};
+}
+SIMD vf vf_zero(void)
+{
+    return vf_set1(0);
+}
+SIMD vf vf_load(const float *p)
+{
+    vf x;
+    memcpy(&x, p, sizeof(x));
+    return x;
+}
+SIMD void vf_store(float *p, vf x)
+{
+    memcpy(p, &x, sizeof(x));
+}
+SIMD vf vf_add(vf a, vf b)
+{
+    return a + b;
+}
+SIMD vf vf_sub(vf a, vf b)
+{
+    return a - b;
+}
+SIMD vf vf_mul(vf a, vf b)
+{
+    return a * b;
+}
+SIMD vf vf_div(vf a, vf b)
+{
+    return a / b;
+}
+SIMD vf vf_blend(vf_bits mask, vf x, vf y)
+{
+    return (vf)((mask & (vf_bits)x) | (~mask & (vf_bits)y));
+}
+SIMD vf vf_max(vf a, vf b)
+{
+    return vf_blend(a > b, a, b);
+}
+SIMD vf vf_min(vf a, vf b)
+{
+    return vf_blend(a < b, a, b);
+}
+SIMD vf vf_fma(vf a, vf b, vf c)
+{
+    return a * b + c;
+}
+SIMD vf vf_abs(vf a)
+{
+    return (vf)((vf_bits)a & 0x7fffffff);
+}
+SIMD vf vf_select_neg(vf a, vf x, vf y)
+{
+    return vf_blend(a < vf_zero(), x, y);
+}
+SIMD vf vf_round(vf a)
+{
+    /* Adding 1.5 * 2^23 leaves no fraction bits; good for |a| < 2^22. */
+    vf magic = vf_set1(12582912.0f);
+    return (a + magic) - magic;
+}
+SIMD vf vf_ldexp(vf a, vf n)
+{
+    return a * (vf)((__builtin_convertvector(n, vf_bits) + 127) << 23);
+}
+SIMD float vf_sum(vf a)
+{
+    return (a[0] + a[2]) + (a[1] + a[3]);
+}
+SIMD float vf_maxval(vf a)
+{
+    float x = a[0] > a[1] ? a[0] : a[1], y = a[2] > a[3] ? a[2] : a[3];
+    return x > y ? x : y;
+}
+SIMD vf vf_load_16(const void *p, float (*to_f32)(uint16_t))
+{
+    uint16_t h[VF_N];
+    memcpy(h, p, sizeof(h));
+    return (vf){to_f32(h[0]), to_f32(h[1]), to_f32(h[2]), to_f32(h[3])};
+}
+SIMD void vf_store_16(void *p, vf a, uint16_t (*from_f32)(float))
+{
+    uint16_t h[VF_N] = {from_f32(a[0]), from_f32(a[1]), from_f32(a[2]), from_f32(a[3])};
+    memcpy(p, h, sizeof(h));
+}
+SIMD vf vf_load_f16(const void *p)
+{
+    return vf_load_16(p, half_to_f32);
+}
+SIMD void vf_store_f16(void *p, vf a)
+{
+    vf_store_16(p, a, half_from_f32);
+}
+SIMD vf vf_load_bf16(const void *p)
+{
+    return vf_load_16(p, bf16_to_f32);
+}
+SIMD void vf_store_bf16(void *p, vf a)
+{
+    vf_store_16(p, a, bf16_from_f32);
+}
+SIMD vf vf_load_i8(const int8_t *p)
+{
+    return (vf){(float)p[0], (float)p[1], (float)p[2], (float)p[3]};
+}
+#endif
+
+#if !defined(__AVX2__) /* sets of four floats, without masked loads; n < VF_N */
+SIMD void vf_transpose(vf r[VF_N])
+{
+    vf a = r[0], b = r[1], c = r[2], d = r[3];
+    for (int i = 0; i < VF_N; i++)
+        r[i] = (vf){a[i], b[i], c[i], d[i]};
+}
+SIMD vf vf_load_n(const float *p, int n)
+{
+    float x[VF_N] = {0};
+    for (int i = 0; i < n; i++)
+        x[i] = p[i];
+    return vf_load(x);
+}
+SIMD void vf_store_n(float *p, vf a, int n)
+{
+    float x[VF_N];
+    vf_store(x, a);
+    for (int i = 0; i < n; i++)
+        p[i] = x[i];
+}
+#endif
+
+/* vf_max and vf_min return their second operand when one is NaN (on NEON: NaN), so that limits
+ * written as vf_max(limit, x) let NaN through and a broken model is noticed. */
+
+/* e^x within 2 ulp for -87 <= x <= 88, clamped outside. x = n ln 2 + r, |r| <= ln 2 / 2, and the
+ * Taylor series of e^r to r^7. */
+SIMD vf vf_exp(vf x)
+{
+    x = vf_min(vf_set1(88.0f), vf_max(vf_set1(-87.0f), x));
+    vf n = vf_round(vf_mul(x, vf_set1(1.44269504089f)));
+    vf r = vf_fma(n, vf_set1(-0.693145751953125f), x); /* ln 2 in two parts */
+    r = vf_fma(n, vf_set1(-1.42860682030941723e-6f), r);
+    vf p = vf_set1(1.0f / 5040);
+    p = vf_fma(p, r, vf_set1(1.0f / 720));
+    p = vf_fma(p, r, vf_set1(1.0f / 120));
+    p = vf_fma(p, r, vf_set1(1.0f / 24));
+    p = vf_fma(p, r, vf_set1(1.0f / 6));
+    p = vf_fma(p, r, vf_set1(0.5f));
+    p = vf_fma(p, r, vf_set1(1.0f));
+    p = vf_fma(p, r, vf_set1(1.0f));
+    return vf_ldexp(p, n);
+}
+
+/* 2^x within 2 ulp for -126 <= x <= 127, clamped below. x = n + f, |f| <= 1/2; the polynomial has
+ * the least relative error with p(0) = 1, 9e-8. */
+SIMD vf vf_exp2(vf x)
+{
+    x = vf_max(vf_set1(-126.0f), x);
+    vf n = vf_round(x), f = vf_sub(x, n);
+    vf p = vf_set1(0.001326472731f);
+    p = vf_fma(p, f, vf_set1(0.009671512991f));
+    p = vf_fma(p, f, vf_set1(0.055507335812f));
+    p = vf_fma(p, f, vf_set1(0.240222424269f));
+    p = vf_fma(p, f, vf_set1(0.693147003651f));
+    p = vf_fma(p, f, vf_set1(1.0f));
+    return vf_ldexp(p, n);
+}
+
+SIMD vf vf_sigmoid(vf x)
+{
+    return vf_div(vf_set1(1.0f), vf_add(vf_set1(1.0f), vf_exp(vf_sub(vf_zero(), x))));
+}
+
+SIMD vf vf_tanh(vf x)
+{
+    vf e = vf_exp(vf_add(x, x));
+    return vf_sub(vf_set1(1.0f), vf_div(vf_set1(2.0f), vf_add(e, vf_set1(1.0f))));
+}
+
+/* erf(x) within 2e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26). */
+SIMD vf vf_erf(vf x)
+{
+    vf a = vf_abs(x);
+    vf t = vf_div(vf_set1(1.0f), vf_fma(a, vf_set1(0.3275911f), vf_set1(1.0f)));
+    vf p = vf_set1(1.061405429f);
+    p = vf_fma(p, t, vf_set1(-1.453152027f));
+    p = vf_fma(p, t, vf_set1(1.421413741f));
+    p = vf_fma(p, t, vf_set1(-0.284496736f));
+    p = vf_fma(p, t, vf_set1(0.254829592f));
+    p = vf_mul(vf_mul(p, t), vf_exp(vf_sub(vf_zero(), vf_mul(a, a))));
+    vf y = vf_sub(vf_set1(1.0f), p);
+    return vf_select_neg(x, vf_sub(vf_zero(), y), y);
+}
+
+#endif

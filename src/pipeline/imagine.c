@@ -1,0 +1,274 @@
+/* imagine.c - see imagine.h. */
+#include "pipeline/imagine.h"
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "format/checkpoint.h"
+#include "format/picture.h"
+#include "pipeline/cancel.h"
+#include "pipeline/codec.h"
+#include "pipeline/condition.h"
+#include "pipeline/image_model.h"
+#include "pipeline/memory.h"
+#include "pipeline/sampler.h"
+#include "tensor/backend.h"
+#include "tensor/tape.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_SIDE 65536
+
+/* Everything of a running request. */
+struct job {
+    struct image_model *m;
+    struct backend *b;
+    const struct imagine_request *r;
+    int h, w; /* of the latent */
+    size_t n; /* its elements */
+    struct condition cond;
+    struct schedule schedule;
+    struct tape *tape; /* one UNet evaluation for cond.n rows */
+    struct unet_input in;
+    struct tensor *out; /* [cond.n, h, w, c] f32 */
+    struct codec codec;
+    float *x, *model, *image; /* [h, w, c]: state, model's output, source picture's latent */
+};
+
+void imagine_init(struct imagine_request *r, const struct image_model *m, const struct backend *b)
+{
+    const struct image_defaults *d = &m->defaults;
+    *r = (struct imagine_request){
+        .prompt = "",
+        .width = d->width,
+        .height = d->height,
+        .steps = d->steps,
+        .guidance = d->guidance,
+        .sampler = d->sampler,
+        .schedule = d->schedule,
+        .n_pictures = 1,
+        .clip_skip = 1,
+        .strength = 0.75,
+        .precision = b && strstr(b->name, "bf16") ? DTYPE_BF16 : DTYPE_F32,
+    };
+}
+
+static int check(const struct job *j, struct err *e)
+{
+    const struct imagine_request *r = j->r;
+    int factor = image_model_factor(j->m);
+    if (r->width < factor || r->height < factor || r->width > MAX_SIDE || r->height > MAX_SIDE ||
+        r->width % factor || r->height % factor)
+        return err_set(e, ERR_ARG, "size %dx%d: width and height must be multiples of %d up to %d",
+                       r->width, r->height, factor, MAX_SIDE);
+    if (r->n_pictures < 1 || r->clip_skip < 1)
+        return err_set(e, ERR_ARG, "%d pictures, clip skip %d: both must be at least 1",
+                       r->n_pictures, r->clip_skip);
+    if (!isfinite(r->guidance))
+        return err_set(e, ERR_ARG, "guidance must be a number");
+    if (r->image && !(r->strength > 0 && r->strength <= 1))
+        return err_set(e, ERR_ARG, "strength %g: must be above 0 and at most 1", r->strength);
+    return 0;
+}
+
+/* Records the UNet for the request's size. */
+static int record(struct job *j, struct err *e)
+{
+    const struct unet *u = &j->m->unet;
+    struct condition *c = &j->cond;
+    struct tape *t = j->tape = tape_new(j->r->precision);
+    j->in.x = tape_input(t, DTYPE_F32, "latent", 4, (int64_t[]){c->n, j->h, j->w, u->n_in});
+    j->in.time = tape_input(t, DTYPE_F32, "time", 2, (int64_t[]){c->n, u->n_time});
+    j->in.context = tape_input(t, DTYPE_F32, "context", 3,
+                               (int64_t[]){c->n, c->n_ctx, u->n_context});
+    if (u->n_add)
+        j->in.add = tape_input(t, DTYPE_F32, "add", 2, (int64_t[]){c->n, u->n_add});
+    j->out = tape_keep(t, op_cast(t, unet_forward(t, u, &j->in), DTYPE_F32));
+    return memory_check(t, "drawing", e);
+}
+
+/* The UNet's memory lives from here to the end of the sampling: the decoder, which needs more, then
+ * takes its place. */
+static int plan(struct job *j, struct err *e)
+{
+    int rc = tape_plan(j->tape, e);
+    if (rc)
+        return rc;
+    memcpy(j->in.context->data, j->cond.context, tensor_size(j->in.context));
+    if (j->in.add)
+        memcpy(j->in.add->data, j->cond.add, tensor_size(j->in.add));
+    return 0;
+}
+
+static int alloc_latents(struct job *j, struct err *e)
+{
+    j->x = mem_try_array(j->n, sizeof(float), "the latent", e);
+    j->model = mem_try_array(j->n, sizeof(float), "the latent", e);
+    j->image = mem_try_array(j->n, sizeof(float), "the latent", e);
+    return j->x && j->model && j->image ? 0 : ERR_NOMEM;
+}
+
+static int progress(const struct job *j, enum imagine_phase phase, const struct sampler *s,
+                    int picture)
+{
+    struct imagine_progress p = {phase, s ? sampler_n_done(s) : 0,
+                                 s ? sampler_n_steps(s) : j->r->steps, picture, j->r->n_pictures};
+    return j->r->on_progress ? j->r->on_progress(&p, j->r->ctx) : 0;
+}
+
+/* Where a NaN or infinity comes from: the weights, by name, or the arithmetic. */
+static int blame(const struct job *j, struct err *e)
+{
+    const struct ckpt_tensor *t = checkpoint_find_nonfinite(j->m->file);
+    if (t)
+        return err_set(e, ERR_NUMERIC, "%s: tensor %s holds NaN or infinity; the file is damaged",
+                       t->file, t->name);
+    return err_set(e, ERR_NUMERIC,
+                   "the picture became NaN although all weights are finite; try other settings, or "
+                   "f32 precision");
+}
+
+static int check_finite(const struct job *j, const float *x, struct err *e)
+{
+    for (size_t i = 0; i < j->n; i++)
+        if (!isfinite(x[i]))
+            return blame(j, e);
+    return 0;
+}
+
+static int decode(struct job *j, struct picture *p, struct err *e)
+{
+    struct err own = {0};
+    int rc = codec_decode(&j->codec, j->b, j->x, j->r->cancel, p, &own);
+    if (rc == ERR_NUMERIC)
+        return blame(j, e);
+    return rc ? err_set(e, rc, "%s", own.text) : 0;
+}
+
+/* model = the UNet's output for x at the sampler's timestep, guided. */
+static int evaluate(struct job *j, const struct sampler *s, struct err *e)
+{
+    float *in = j->in.x->data;
+    const float *out = j->out->data;
+    int n = j->cond.n;
+    sampler_scale_input(s, j->x, in);
+    for (int i = 0; i < n; i++) {
+        if (i)
+            memcpy(in + (size_t)i * j->n, in, j->n * sizeof(*in));
+        unet_sinusoid(sampler_timestep(s), (float *)j->in.time->data + i * j->m->unet.n_time,
+                      j->m->unet.n_time);
+    }
+    int rc = cancel_run(j->tape, j->b, j->r->cancel, e);
+    if (rc)
+        return rc;
+    float g = (float)j->r->guidance;
+    for (size_t i = 0; i < j->n; i++)
+        j->model[i] = n == 1 ? out[i] : out[i] + g * (out[j->n + i] - out[i]);
+    return check_finite(j, j->model, e);
+}
+
+static int sample(struct job *j, struct sampler *s, int picture, struct err *e)
+{
+    int rc = 0;
+    if (j->r->image)
+        rc = sampler_start_image(s, j->image, j->r->strength, j->x, e);
+    else
+        sampler_start(s, j->x);
+    while (!rc && !sampler_done(s)) {
+        rc = progress(j, IMAGINE_STEP, s, picture);
+        if (!rc)
+            rc = evaluate(j, s, e);
+        if (rc)
+            break;
+        sampler_step(s, j->x, j->model);
+        if (j->r->on_latent)
+            j->r->on_latent(j->x, sampler_n_done(s) - 1, j->r->ctx);
+    }
+    if (!rc)
+        rc = progress(j, IMAGINE_STEP, s, picture);
+    return rc;
+}
+
+static int draw(struct job *j, int i, struct err *e)
+{
+    const struct imagine_request *r = j->r;
+    struct noise noise = {0};
+    struct sampler s = {0};
+    struct picture p = {0};
+    struct noise_options o = {r->noise, r->seed + (uint64_t)i, j->h, j->w, (int)j->m->unet.n_out};
+    int rc = noise_init(&noise, &o, e);
+    if (!rc)
+        rc = sampler_init(&s, r->sampler, &j->schedule, &noise, e);
+    if (!rc)
+        rc = plan(j, e);
+    if (!rc)
+        rc = sample(j, &s, i, e);
+    tape_unplan(j->tape);
+    if (!rc)
+        rc = progress(j, IMAGINE_DECODE, &s, i);
+    if (!rc)
+        rc = decode(j, &p, e);
+    if (!rc && r->on_picture)
+        rc = r->on_picture(&p, i, o.seed, r->ctx);
+    picture_release(&p);
+    sampler_release(&s);
+    noise_release(&noise);
+    return rc;
+}
+
+static int prepare(struct job *j, struct err *e)
+{
+    const struct imagine_request *r = j->r;
+    int factor = image_model_factor(j->m);
+    int rc = check(j, e);
+    if (rc)
+        return rc;
+    j->h = r->height / factor;
+    j->w = r->width / factor;
+    j->n = (size_t)j->h * (size_t)j->w * (size_t)j->m->unet.n_out;
+    rc = schedule_build(&j->schedule, &j->m->schedule, r->schedule, r->sampler, r->steps, e);
+    j->cond.n = r->guidance > 1 ? 2 : 1;
+    j->cond.n_ctx = j->m->text[0].encoder.n_ctx;
+    if (!rc)
+        rc = record(j, e);
+    if (!rc)
+        rc = codec_init(&j->codec, j->m, j->h, j->w, r->precision, e);
+    if (!rc)
+        rc = progress(j, IMAGINE_ENCODE, NULL, 0);
+    if (rc)
+        return rc;
+    struct condition_request text = {r->prompt, r->negative, r->guidance > 1, r->clip_skip,
+                                     r->width,  r->height,   r->precision,    r->cancel};
+    rc = condition_make(&j->cond, j->m, j->b, &text, e);
+    if (!rc && j->cond.n_cut)
+        log_line(LOG_WARN, "the last %d tokens of the prompt do not fit into %d and are left out",
+                 j->cond.n_cut, (int)j->cond.n_ctx - 2);
+    if (!rc)
+        rc = alloc_latents(j, e);
+    if (!rc && r->image) {
+        struct codec_encode x = {j->m, r->image, j->h, j->w, r->precision, r->cancel};
+        rc = codec_encode(&x, j->b, j->image, e);
+    }
+    return rc;
+}
+
+int imagine(struct image_model *m, struct backend *b, const struct imagine_request *r,
+            struct err *e)
+{
+    struct job j = {.m = m, .b = b, .r = r};
+    int rc = prepare(&j, e);
+    for (int i = 0; !rc && i < r->n_pictures; i++)
+        rc = draw(&j, i, e);
+    if (rc == ERR_CANCELLED)
+        err_set(e, rc, "cancelled");
+    codec_release(&j.codec);
+    tape_free(j.tape);
+    condition_release(&j.cond);
+    schedule_release(&j.schedule);
+    free(j.x);
+    free(j.model);
+    free(j.image);
+    return rc;
+}

@@ -1,0 +1,69 @@
+/* imagine.h - from a prompt (and perhaps a picture) to pictures.
+ *
+ *     encode the prompts once -> for each picture: noise -> sampler and UNet -> VAE -> callback
+ *
+ * Picture i of a request has seed + i and is the same picture as a request of its own with that
+ * seed would give.
+ */
+#ifndef LAR_PIPELINE_IMAGINE_H
+#define LAR_PIPELINE_IMAGINE_H
+
+#include "pipeline/noise.h"
+#include "pipeline/schedule.h"
+#include "tensor/dtype.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct backend;
+struct err;
+struct image_model;
+struct picture;
+
+enum imagine_phase { IMAGINE_ENCODE, IMAGINE_STEP, IMAGINE_DECODE };
+
+struct imagine_progress {
+    enum imagine_phase phase; /* about to begin; IMAGINE_STEP: `step` steps are done */
+    int step, n_steps;        /* model evaluations of this picture */
+    int picture, n_pictures;  /* 0 .. n_pictures - 1 */
+};
+
+/* Start with imagine_init(), which takes the model's defaults. Everything is borrowed for the
+ * call. */
+struct imagine_request {
+    const char *prompt;   /* UTF-8; "" is allowed */
+    const char *negative; /* NULL: none */
+    int width, height;    /* multiples of image_model_factor() */
+    int steps;
+    double guidance; /* <= 1: off, and the negative prompt has no effect */
+    enum sampler_kind sampler;
+    enum schedule_kind schedule;
+    enum noise_kind noise;
+    uint64_t seed;
+    int n_pictures;              /* >= 1 */
+    int clip_skip;               /* as A1111: 1 is the usual last state, 2 leaves one more out */
+    const struct picture *image; /* start from this picture, scaled and cropped to fit; or NULL */
+    double strength;             /* 0 < strength <= 1: how much of it is drawn anew */
+    enum dtype precision;        /* of activations: DTYPE_F32 or DTYPE_BF16 */
+
+    /* Called from imagine() in its thread. A non-zero result ends the request with that code. */
+    int (*on_progress)(const struct imagine_progress *p, void *ctx);
+    /* The finished picture, RGB, owned by imagine(); copy or write it. */
+    int (*on_picture)(const struct picture *p, int i, uint64_t seed, void *ctx);
+    void *ctx;
+    const atomic_bool *cancel; /* polled after every op; true ends with ERR_CANCELLED; or NULL */
+
+    /* For tests, in place of the noise and the result: called after each step with the latent
+     * [h, w, c]; may be NULL. */
+    void (*on_latent)(const float *latent, int step, void *ctx);
+};
+
+void imagine_init(struct imagine_request *r, const struct image_model *m, const struct backend *b);
+
+/* Draws. ERR_ARG for values out of range, ERR_NOMEM with the memory it would take when the
+ * machine has too little for this size, ERR_NUMERIC naming the tensor when the weights hold NaN. */
+int imagine(struct image_model *m, struct backend *b, const struct imagine_request *r,
+            struct err *e);
+
+#endif

@@ -1,0 +1,476 @@
+/* infotext.c - see infotext.h.
+ *
+ * As A1111's modules/processing.py (create_infotext) writes it and its modules/infotext_utils.py
+ * (parse_generation_parameters) reads it.
+ */
+#include "pipeline/infotext.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "pipeline/noise.h"
+#include "pipeline/recipe.h"
+#include "pipeline/sampler.h"
+#include "pipeline/schedule.h"
+
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <jansson.h>
+
+#define MAX_TEXT RECIPE_MAX_TEXT
+
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* The shortest decimal that reads back as v, in any locale; as Python writes it. */
+static void append_number(struct buf *b, double v)
+{
+    char text[40];
+    if (fabs(v) < 1e15 && v == floor(v)) {
+        buf_printf(b, "%.0f", v);
+        return;
+    }
+    for (int digits = 1; digits <= DBL_DECIMAL_DIG; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v)
+            break;
+    }
+    char *comma = strchr(text, ',');
+    if (comma)
+        *comma = '.';
+    buf_append_str(b, text);
+}
+
+/* A JSON number with nothing around it; -1 for anything else. Independent of the locale. */
+static double parse_number(const char *s)
+{
+    json_t *v = json_loads(s, JSON_DECODE_ANY, NULL);
+    double x = json_is_number(v) ? json_number_value(v) : -1;
+    json_decref(v);
+    return isfinite(x) ? x : -1;
+}
+
+/* 1 .. INT_MAX, else 0. */
+static int parse_count(const char *s)
+{
+    uint64_t v;
+    return recipe_parse_seed(s, &v) && v <= INT_MAX ? (int)v : 0;
+}
+
+/* Names: ours (that of the options) and A1111's */
+
+static const struct {
+    const char *ours, *a1111;
+} schedules[] = {
+    {"model", "Automatic"}, {"normal", "Normal"},        {"normal", "Uniform"},
+    {"karras", "Karras"},   {"trailing", "SGM Uniform"},
+};
+
+static const char *schedule_to_a1111(const char *name)
+{
+    for (size_t i = 0; i < sizeof schedules / sizeof *schedules; i++)
+        if (strcasecmp(name, schedules[i].ours) == 0)
+            return schedules[i].a1111;
+    return name;
+}
+
+static const char *schedule_from_a1111(const char *name)
+{
+    for (size_t i = 0; i < sizeof schedules / sizeof *schedules; i++)
+        if (strcasecmp(name, schedules[i].a1111) == 0)
+            return schedules[i].ours;
+    return name;
+}
+
+static const char *sampler_to_a1111(const char *name)
+{
+    enum sampler_kind kind;
+    return sampler_parse(name, &kind, NULL, NULL) == 0 ? sampler_label(kind) : name;
+}
+
+/* Before version 1.9 A1111 had no schedule type but samplers like "DPM++ 2M Karras". */
+static void set_sampler(struct recipe *r, const char *name)
+{
+    static const char *const suffixes[] = {" Karras", " Exponential", " Polyexponential"};
+    enum sampler_kind kind;
+    char *head = mem_strdup(name);
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        size_t n = strlen(head), len = strlen(suffixes[i]);
+        if (n <= len || strcasecmp(head + n - len, suffixes[i]) != 0)
+            continue;
+        if (!r->schedule)
+            recipe_set(&r->schedule, schedule_from_a1111(suffixes[i] + 1));
+        head[n - len] = '\0';
+        break;
+    }
+    recipe_set(&r->sampler,
+               sampler_parse(head, &kind, NULL, NULL) == 0 ? sampler_name(kind) : head);
+    free(head);
+}
+
+static void set_rng(struct recipe *r, const char *name)
+{
+    enum noise_kind kind;
+    if (noise_kind_parse(name, &kind, NULL) == 0)
+        recipe_set(&r->rng, noise_kind_name(kind));
+}
+
+static const char *rng_to_a1111(const char *name)
+{
+    return strcasecmp(name, "philox") == 0 ? "NV" : strcasecmp(name, "mt19937") == 0 ? "CPU" : name;
+}
+
+/* Writing infotext */
+
+/* json.dumps(value, ensure_ascii=False) */
+static void append_quoted(struct buf *b, const char *s)
+{
+    static const char escapes[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* character, letter, ... */
+    buf_append_char(b, '"');
+    for (; *s; s++) {
+        const char *found = NULL;
+        for (const char *p = escapes; *p && !found; p += 2)
+            found = *p == *s ? p : NULL;
+        if (found)
+            buf_printf(b, "\\%c", found[1]);
+        else if ((unsigned char)*s < 0x20)
+            buf_printf(b, "\\u%04x", (unsigned)*s);
+        else
+            buf_append_char(b, *s);
+    }
+    buf_append_char(b, '"');
+}
+
+static void append_key(struct buf *b, const char *key)
+{
+    buf_printf(b, "%s%s: ", b->len && b->data[b->len - 1] != '\n' ? ", " : "", key);
+}
+
+/* "key: value" unless the value is unknown; quoted where the reader would stumble. */
+static void append_param(struct buf *b, const char *key, const char *value)
+{
+    if (!value || !*value)
+        return;
+    struct buf clean;
+    buf_init(&clean, MAX_TEXT);
+    recipe_append_utf8(&clean, value);
+    append_key(b, key);
+    if (strpbrk(buf_str(&clean), ",:\n"))
+        append_quoted(b, buf_str(&clean));
+    else
+        buf_append_str(b, buf_str(&clean));
+    buf_release(&clean);
+}
+
+static void append_number_param(struct buf *b, const char *key, double value, bool known)
+{
+    if (!known || !isfinite(value))
+        return;
+    append_key(b, key);
+    append_number(b, value);
+}
+
+/* Lora hashes: "name: hash, name: hash" */
+static void append_lora_hashes(struct buf *b, const struct recipe *r)
+{
+    struct buf list;
+    buf_init(&list, MAX_TEXT);
+    for (int i = 0; i < r->n_loras; i++)
+        if (r->loras[i].hash)
+            buf_printf(&list, "%s%s: %s", list.len ? ", " : "", r->loras[i].name, r->loras[i].hash);
+    append_param(b, "Lora hashes", buf_str(&list));
+    buf_release(&list);
+}
+
+static void append_settings(struct buf *b, const struct recipe *r)
+{
+    append_number_param(b, "Steps", r->steps, r->steps >= 1);
+    append_param(b, "Sampler", r->sampler ? sampler_to_a1111(r->sampler) : NULL);
+    append_param(b, "Schedule type", r->schedule ? schedule_to_a1111(r->schedule) : NULL);
+    append_number_param(b, "CFG scale", r->guidance, r->guidance >= 0);
+    if (r->has_seed) {
+        append_key(b, "Seed");
+        buf_printf(b, "%llu", (unsigned long long)r->seed);
+    }
+    if (r->width >= 1 && r->height >= 1) {
+        append_key(b, "Size");
+        buf_printf(b, "%dx%d", r->width, r->height);
+    }
+    append_param(b, "Model hash", r->model_hash);
+    append_param(b, "Model", r->model);
+    append_number_param(b, "Denoising strength", r->strength, r->strength >= 0);
+    append_number_param(b, "Clip skip", r->clip_skip, r->clip_skip >= 2);
+    append_param(b, "Init image hash", r->source_hash);
+    append_param(b, "RNG", r->rng ? rng_to_a1111(r->rng) : NULL);
+    append_param(b, "Init image", r->source);
+    append_lora_hashes(b, r);
+    append_param(b, "Version", r->version);
+}
+
+char *infotext_write(const struct recipe *r)
+{
+    struct buf b;
+    buf_init(&b, 4 * MAX_TEXT);
+    recipe_append_utf8(&b, r->prompt ? r->prompt : "");
+    for (int i = 0; i < r->n_loras; i++) {
+        buf_append_str(&b, b.len ? " <lora:" : "<lora:");
+        recipe_append_utf8(&b, r->loras[i].name);
+        buf_append_char(&b, ':');
+        append_number(&b, r->loras[i].weight);
+        buf_append_char(&b, '>');
+    }
+    if (r->negative && *r->negative) {
+        buf_append_str(&b, "\nNegative prompt: ");
+        recipe_append_utf8(&b, r->negative);
+    }
+    buf_append_char(&b, '\n');
+    append_settings(&b, r);
+    const char *begin = buf_str(&b), *end = begin + b.len;
+    while (begin < end && is_space(*begin))
+        begin++;
+    while (end > begin && is_space(end[-1]))
+        end--;
+    char *text = mem_strndup(begin, (size_t)(end - begin));
+    buf_release(&b);
+    return text;
+}
+
+/* Reading infotext */
+
+struct span {
+    const char *p;
+    size_t n;
+};
+
+static struct span trim(const char *begin, const char *end)
+{
+    while (begin < end && is_space(*begin))
+        begin++;
+    while (end > begin && is_space(end[-1]))
+        end--;
+    return (struct span){begin, (size_t)(end - begin)};
+}
+
+/* \w of a Python regular expression, with every character beyond ASCII taken for a letter. */
+static bool is_word(char c)
+{
+    return c == '_' || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || (c & 0x80);
+}
+
+/* The end of "(?:\\.|[^\\"])+" from its first quote on, when a comma or the end follows. */
+static const char *quoted_end(const char *p, const char *end)
+{
+    const char *s = p + 1;
+    while (s < end && *s != '"') {
+        if (*s == '\\')
+            s++;
+        s++;
+    }
+    if (s >= end || s == p + 1)
+        return NULL;
+    s++;
+    return s == end || *s == ',' ? s : NULL;
+}
+
+/* The next match of \s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$) at or after *p. */
+static bool next_param(const char **p, const char *end, struct span *key, struct span *value)
+{
+    for (const char *s = *p; s < end;) {
+        if (!is_word(*s)) {
+            s++;
+            continue;
+        }
+        const char *k = s;
+        int n_chars = 0;
+        for (; s < end && (is_word(*s) || *s == ' ' || *s == '-' || *s == '/'); s++)
+            n_chars += (*s & 0xc0) != 0x80;
+        if (s == end || *s != ':' || n_chars < 2)
+            continue;
+        *key = (struct span){k, (size_t)(s - k)};
+        for (s++; s < end && is_space(*s); s++)
+            continue;
+        const char *v = s, *stop = s < end && *s == '"' ? quoted_end(s, end) : NULL;
+        if (!stop)
+            stop = memchr(v, ',', (size_t)(end - v));
+        if (!stop)
+            stop = end;
+        *value = (struct span){v, (size_t)(stop - v)};
+        *p = stop < end ? stop + 1 : end;
+        return true;
+    }
+    return false;
+}
+
+/* A value without its quotes; text in quotes that is no JSON string stays as it is. */
+static char *unquote(struct span v)
+{
+    if (v.n >= 2 && v.p[0] == '"' && v.p[v.n - 1] == '"') {
+        json_t *s = json_loadb(v.p, v.n, JSON_DECODE_ANY, NULL);
+        char *text = mem_strdup(json_string_value(s));
+        json_decref(s);
+        if (text)
+            return text;
+    }
+    return mem_strndup(v.p, v.n);
+}
+
+/* `name: hash, name: hash` gives the LoRAs found in the prompt their hashes. */
+static void set_lora_hashes(struct recipe *r, const char *list)
+{
+    struct span key, value;
+    const char *p = list, *end = list + strlen(list);
+    while (next_param(&p, end, &key, &value))
+        for (int i = 0; i < r->n_loras; i++)
+            if (strlen(r->loras[i].name) == key.n && !memcmp(r->loras[i].name, key.p, key.n)) {
+                free(r->loras[i].hash);
+                r->loras[i].hash = mem_strndup(value.p, value.n);
+            }
+}
+
+static void set_size(struct recipe *r, char *value)
+{
+    char *x = strchr(value, 'x');
+    if (!x)
+        return;
+    *x = '\0';
+    r->width = parse_count(value);
+    r->height = parse_count(x + 1);
+    if (!r->width || !r->height)
+        r->width = r->height = 0;
+}
+
+static void set_param(struct recipe *r, struct span key, char *value)
+{
+    const struct {
+        const char *key;
+        char **field;
+    } strings[] = {{"Model hash", &r->model_hash},
+                   {"Model", &r->model},
+                   {"Init image", &r->source},
+                   {"Init image hash", &r->source_hash},
+                   {"Version", &r->version}};
+    char name[32] = "";
+    if (key.n < sizeof name)
+        memcpy(name, key.p, key.n);
+    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
+        if (strcmp(name, strings[i].key) == 0)
+            recipe_set(strings[i].field, value);
+    double number = parse_number(value);
+    if (!strcmp(name, "Steps"))
+        r->steps = parse_count(value);
+    else if (!strcmp(name, "Sampler"))
+        set_sampler(r, value);
+    else if (!strcmp(name, "Schedule type"))
+        recipe_set(&r->schedule, schedule_from_a1111(value));
+    else if (!strcmp(name, "CFG scale"))
+        r->guidance = number <= RECIPE_MAX_GUIDANCE ? number : -1;
+    else if (!strcmp(name, "Seed"))
+        r->has_seed = recipe_parse_seed(value, &r->seed);
+    else if (!strcmp(name, "Size"))
+        set_size(r, value);
+    else if (!strcmp(name, "Denoising strength"))
+        r->strength = number <= 1 ? number : -1;
+    else if (!strcmp(name, "Clip skip"))
+        r->clip_skip = parse_count(value);
+    else if (!strcmp(name, "RNG"))
+        set_rng(r, value);
+    else if (!strcmp(name, "Lora hashes"))
+        set_lora_hashes(r, value);
+}
+
+/* Reads `<lora:name>` or `<lora:name:weight>` at p; returns its end or NULL. */
+static char *take_lora(struct recipe *r, char *p)
+{
+    static const char tag[] = "<lora:";
+    if (strncmp(p, tag, sizeof tag - 1) != 0)
+        return NULL;
+    char *name = p + sizeof tag - 1, *end = name + strcspn(name, ":<>\n"), *stop = end;
+    double weight = 1;
+    if (end == name)
+        return NULL;
+    if (*end == ':') {
+        stop = end + 1 + strcspn(end + 1, ":<>\n");
+        char *text = mem_strndup(end + 1, (size_t)(stop - end - 1));
+        bool minus = *text == '-';
+        weight = parse_number(text + minus);
+        free(text);
+        if (weight < 0)
+            return NULL;
+        weight = minus ? -weight : weight;
+    }
+    if (*stop != '>')
+        return NULL;
+    char *copy = mem_strndup(name, (size_t)(end - name));
+    recipe_add_lora(r, copy, weight, NULL);
+    free(copy);
+    return stop + 1;
+}
+
+/* Moves the LoRAs out of the prompt, with the blanks before them. */
+static void take_loras(struct recipe *r)
+{
+    char *to = r->prompt, *after;
+    for (char *p = r->prompt; *p;) {
+        if (*p != '<' || !(after = take_lora(r, p))) {
+            *to++ = *p++;
+            continue;
+        }
+        while (to > r->prompt && to[-1] == ' ')
+            to--;
+        p = after;
+    }
+    *to = '\0';
+}
+
+/* Everything before the settings. */
+static void set_prompts(struct recipe *r, const char *p, const char *end)
+{
+    static const char mark[] = "Negative prompt:";
+    struct buf prompts[2]; /* the prompt, the negative one */
+    int at = 0;
+    buf_init(&prompts[0], MAX_TEXT);
+    buf_init(&prompts[1], MAX_TEXT);
+    while (p < end) {
+        const char *stop = memchr(p, '\n', (size_t)(end - p));
+        stop = stop ? stop : end;
+        struct span line = trim(p, stop);
+        if (line.n >= sizeof mark - 1 && !memcmp(line.p, mark, sizeof mark - 1)) {
+            at = 1;
+            line = trim(line.p + sizeof mark - 1, line.p + line.n);
+        }
+        if (prompts[at].len)
+            buf_append_char(&prompts[at], '\n');
+        buf_append(&prompts[at], line.p, line.n);
+        p = stop < end ? stop + 1 : end;
+    }
+    recipe_set(&r->prompt, buf_str(&prompts[0]));
+    if (at == 1)
+        recipe_set(&r->negative, buf_str(&prompts[1]));
+    buf_release(&prompts[0]);
+    buf_release(&prompts[1]);
+    take_loras(r);
+}
+
+int infotext_read(struct recipe *r, const char *text)
+{
+    struct span all = trim(text, text + strlen(text)), key, value;
+    const char *end = all.p + all.n, *last = memrchr(all.p, '\n', all.n);
+    last = last ? last + 1 : all.p;
+    int n = 0;
+    for (const char *p = last; next_param(&p, end, &key, &value);)
+        n++;
+    set_prompts(r, all.p, n < 3 ? end : last);
+    for (const char *p = last; n >= 3 && next_param(&p, end, &key, &value);) {
+        char *plain = unquote(value);
+        set_param(r, key, plain);
+        free(plain);
+    }
+    return n < 3 ? 0 : n;
+}

@@ -1,0 +1,21 @@
+/* backend.h - what runs a tape: the CPU now, Vulkan later. */
+#ifndef LAR_TENSOR_BACKEND_H
+#define LAR_TENSOR_BACKEND_H
+
+struct err;
+struct op;
+
+struct backend {
+    const char *name; /* "cpu/avx512" */
+    /* Runs one op whose tensors all have memory. Returns 0 or ERR_*. */
+    int (*run)(struct backend *b, const struct op *op, struct err *e);
+    void (*free)(struct backend *b);
+};
+
+static inline void backend_free(struct backend *b)
+{
+    if (b)
+        b->free(b);
+}
+
+#endif

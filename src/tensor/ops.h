@@ -1,0 +1,73 @@
+/* ops.h - recording functions, one per row of ops.def.
+ *
+ * Each checks shapes, records the op and returns its result, whose type is that of the first
+ * activation (the tape's after op_rows), so that a part recorded from an f32 input stays f32. A
+ * wrong shape fails the tape with a sentence that names the scope, the op, the shapes and, for
+ * weights, the tensor's name. Optional tensors may be NULL.
+ */
+#ifndef LAR_TENSOR_OPS_H
+#define LAR_TENSOR_OPS_H
+
+#include "tensor/tape.h"
+
+/* The same memory seen as another shape. One dimension may be -1. No op is recorded. */
+struct tensor *op_reshape(struct tape *t, struct tensor *x, int n_dim, const int64_t *dim);
+#define op_reshape2(t, x, a, b)       op_reshape(t, x, 2, (const int64_t[]){a, b})
+#define op_reshape3(t, x, a, b, c)    op_reshape(t, x, 3, (const int64_t[]){a, b, c})
+#define op_reshape4(t, x, a, b, c, d) op_reshape(t, x, 4, (const int64_t[]){a, b, c, d})
+
+/* table [n_rows, c] (any type), ids [n] or [n, m] (DTYPE_I32, 0 <= id < n_rows) -> [n, (m,) c]. */
+struct tensor *op_rows(struct tape *t, struct tensor *table, struct tensor *ids);
+
+/* x [.., k], w [n, k] (any type), b [n] f32 or NULL -> [.., n]. */
+struct tensor *op_linear(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b);
+/* The same plus residual, of the result's shape, rounded once. */
+struct tensor *op_linear_add(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
+                             struct tensor *residual);
+
+/* x [n, h, w, c], kernel [o, c, kh, kw] (any type), b [o] f32 or NULL -> [n, h', w', o] with zero
+ * padding {top, left, bottom, right}. */
+struct conv2d {
+    int stride;
+    int pad[4];
+    struct tensor *residual; /* added before rounding: the result's shape, or [n, o]; or NULL */
+};
+struct tensor *op_conv2d(struct tape *t, struct tensor *x, struct tensor *kernel, struct tensor *b,
+                         struct conv2d p);
+
+/* b's shape is a suffix of a's. */
+struct tensor *op_add(struct tape *t, struct tensor *a, struct tensor *b);
+struct tensor *op_scale(struct tape *t, struct tensor *x, float factor, float offset);
+
+/* Activation functions, any shape. */
+struct tensor *op_silu(struct tape *t, struct tensor *x);
+struct tensor *op_gelu(struct tape *t, struct tensor *x); /* exact, with erf */
+struct tensor *op_quick_gelu(struct tape *t, struct tensor *x);
+struct tensor *op_relu(struct tape *t, struct tensor *x);
+struct tensor *op_soft_clamp(struct tape *t, struct tensor *x); /* tanh(x / 3) * 3, TAESD */
+struct tensor *op_geglu(struct tape *t, struct tensor *x);      /* [.., 2n] -> [.., n] */
+
+/* x [.., c], w and b [c] f32. */
+struct tensor *op_layernorm(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
+                            float eps);
+/* x [n, h, w, c], w and b [c] f32; c divisible by n_group. */
+struct groupnorm {
+    int n_group;
+    float eps;
+    bool silu;
+};
+struct tensor *op_groupnorm(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
+                            struct groupnorm p);
+
+/* q [n, tq, n_head * d], k and v [n, tk, n_head * d] -> [n, tq, n_head * d]. With `causal`, query i
+ * sees keys 0 .. i. */
+struct tensor *op_attention(struct tape *t, struct tensor *q, struct tensor *k, struct tensor *v,
+                            int n_head, bool causal);
+
+/* [n, h, w, c] -> [n, h_out, w_out, c]; output row y is input row y h / h_out, rounded down. */
+struct tensor *op_upsample(struct tape *t, struct tensor *x, int64_t h_out, int64_t w_out);
+/* a [.., c1], b [.., c2] -> [.., c1 + c2]. */
+struct tensor *op_concat(struct tape *t, struct tensor *a, struct tensor *b);
+struct tensor *op_cast(struct tape *t, struct tensor *x, enum dtype type); /* f32 or bf16 */
+
+#endif

@@ -1,0 +1,518 @@
+/* draw_test.c - `lar draw` as a user runs it: the real program, a tiny model of hash weights. */
+#include "support/test.h"
+
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "format/picture.h"
+#include "pipeline/recipe.h"
+#include "support/model.h"
+#include "support/pictures.h"
+#include "support/program.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char *model; /* path of the tiny model */
+static char *dir;   /* where a test draws: empty at its start */
+
+#define DRAW(...) ARGS("draw", "-m", model, "--size", "64x64", "--steps", "2", __VA_ARGS__)
+
+static int make_model(void **state)
+{
+    (void)state;
+    program_home();
+    model = model_write("sd15", "tiny", (struct hash_checkpoint_options){.type = DTYPE_F16}, false);
+    return 0;
+}
+
+static int free_model(void **state)
+{
+    (void)state;
+    free(model);
+    return 0;
+}
+
+static int fresh_dir(void **state)
+{
+    (void)state;
+    free(dir);
+    dir = test_temp_dir();
+    return 0;
+}
+
+static char *in_dir(const char *name)
+{
+    return file_join(dir, name);
+}
+
+static int n_files(void)
+{
+    DIR *d = opendir(dir);
+    int n = 0;
+    for (struct dirent *f; (f = readdir(d));)
+        n += f->d_name[0] != '.';
+    closedir(d);
+    return n;
+}
+
+static struct picture load(const char *name, struct recipe *recipe)
+{
+    struct picture p = {0};
+    struct picture_text text = {0};
+    struct err e = {0};
+    char *path = in_dir(name);
+    assert_ok(picture_read(path, &p, &text, &e), e);
+    if (recipe)
+        assert_ok(recipe_from_text(recipe, &text, path, &e), e);
+    picture_text_release(&text);
+    free(path);
+    return p;
+}
+
+/* Fails unless both files hold the same pixels, or do not if `same` is false. */
+static void check_same(const char *a, const char *b, bool same)
+{
+    struct picture p = load(a, NULL), q = load(b, NULL);
+    int difference = test_picture_difference(&p, &q);
+    if ((difference == 0) != same)
+        fail_msg("%s and %s differ by %d", a, b, difference);
+    picture_release(&p);
+    picture_release(&q);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    program_run(&p, DRAW("A", "red  Boat", "-s5"), 0, "a-red-boat-5.png  seed 5\n");
+    program_run(&p, DRAW("a red boat", "--seed=5"), 0, "a-red-boat-5-2.png  seed 5\n");
+    program_run(&p, DRAW("-s", "5", "--", "--json"), 0, "json-5.png  seed 5\n");
+    program_run(&p, DRAW("-s5", ""), 0, "picture-5.png  seed 5\n");
+    program_run(&p, DRAW("灯台", "\xff", "-s5"), 0, "灯台-5.png  seed 5\n");
+    assert_int_equal(n_files(), 5);
+    check_same("a-red-boat-5.png", "a-red-boat-5-2.png", true);
+    program_run(&p, DRAW("x", "-s5", "-o", "out.PNG"), 0, "out.PNG  seed 5\n");
+    program_run(&p, DRAW("x", "-s6", "-o", "out.png"), 0, "out.png  seed 6\n");
+    char *to = in_dir("to");
+    assert_int_equal(mkdir(to, 0700), 0);
+    free(to);
+    program_run(&p, DRAW("x", "-s5", "-o", "to/"), 0, "to/x-5.png  seed 5\n");
+    program_run(&p, DRAW("x", "-s5", "-o", "to"), 0, "to/x-5-2.png  seed 5\n");
+    program_run(&p, DRAW("x", "-s5", "-o", "to/y.png"), 0, "to/y.png  seed 5\n");
+    program_release(&p);
+}
+
+/* Same seed, same picture: for any number of threads, and alone or in a row. */
+static void test_seeds(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    program_run(&p, DRAW("boat", "-s7", "-o", "a.png", "--threads", "1"), 0, "seed 7");
+    program_run(&p, DRAW("boat", "-s7", "-o", "b.png", "--threads", "2"), 0, "seed 7");
+    check_same("a.png", "b.png", true);
+    program_run(&p, DRAW("boat", "-s6", "-n3", "-o", "row.png"), 0,
+                "row-1.png  seed 6\nrow-2.png  seed 7\nrow-3.png  seed 8\n");
+    check_same("a.png", "row-2.png", true);
+    check_same("a.png", "row-1.png", false);
+    check_same("a.png", "row-3.png", false);
+    program_run(&p, DRAW("boat", "-s18446744073709551615"), 0, "seed 18446744073709551615\n");
+    program_run(&p, DRAW("boat", "-o", "r.png"), 0, "r.png  seed ");
+    char *end;
+    assert_true(strtoull(strstr(p.text, "seed ") + 5, &end, 10) <= UINT32_MAX && *end == '\n');
+    program_release(&p);
+}
+
+/* Each option changes the picture, and the recipe says so. */
+static void test_options(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"--steps=3", "steps\":3"},
+        {"--guidance=2.5", "guidance\":2.5"},
+        {"-g1", "guidance\":1"},
+        {"--negative=fog", "negative\":\"fog\""},
+        {"--sampler=euler", "sampler\":\"euler\",\"schedule\":\"model\""},
+        {"--sampler=Euler a Karras", "sampler\":\"euler_a\",\"schedule\":\"karras\""},
+        {"--sampler=ddim", "sampler\":\"ddim\",\"schedule\":\"model\""},
+        {"--sampler=lcm", "sampler\":\"lcm\""},
+        {"--schedule=trailing", "schedule\":\"trailing\""},
+        {"--rng=mt19937", "rng\":\"mt19937\""},
+        {"--clip-skip=2", "clip_skip\":2"},
+        {"--size=72x64", "width\":72,\"height\":64"},
+    };
+    struct program p = {.dir = dir};
+    program_run(&p, DRAW("boat", "-s7", "-o", "plain.png"), 0, "");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct picture_text text = {0};
+        struct picture a = {0}, b = load("plain.png", NULL);
+        struct err e = {0};
+        char *path = in_dir("a.png");
+        program_run(&p, DRAW("boat", "-s7", "-o", "a.png", rows[i][0]), 0, "a.png  seed 7\n");
+        assert_ok(picture_read(path, &a, &text, &e), e);
+        if (!strstr(picture_text_get(&text, "lar"), rows[i][1]))
+            fail_msg("%s: no %s in %s", rows[i][0], rows[i][1], picture_text_get(&text, "lar"));
+        if (a.width == b.width && test_picture_difference(&a, &b) == 0)
+            fail_msg("%s changes nothing", rows[i][0]);
+        picture_text_release(&text);
+        picture_release(&a);
+        picture_release(&b);
+        free(path);
+    }
+    program_release(&p);
+}
+
+static void test_prompt_from_input(void **state)
+{
+    (void)state;
+    char *path = in_dir("prompt.txt");
+    FILE *f = fopen(path, "w");
+    fputs("a red\nboat\n", f);
+    fclose(f);
+    struct program p = {.dir = dir, .input = path};
+    struct recipe r;
+    program_run(&p, DRAW("-", "-s5", "-o", "a.png"), 0, "a.png  seed 5\n");
+    struct picture picture = load("a.png", &r);
+    assert_string_equal(r.prompt, "a red\nboat");
+    recipe_release(&r);
+    picture_release(&picture);
+    program_release(&p);
+    free(path);
+}
+
+static void test_recipe(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    struct recipe r;
+    program_run(&p, DRAW("boat", "--negative", "fog", "-s5", "-o", "a.png", "--precision", "f32"),
+                0, "a.png  seed 5\n");
+    struct picture picture = load("a.png", &r);
+    assert_string_equal(r.prompt, "boat");
+    assert_string_equal(r.negative, "fog");
+    assert_string_equal(r.model, "tiny");
+    assert_int_equal(strlen(r.model_hash), 10);
+    assert_string_equal(r.precision, "f32");
+    assert_int_equal(r.steps, 2);
+    assert_int_equal(r.width, 64);
+    assert_true(r.has_seed && r.seed == 5 && r.strength < 0);
+    picture_release(&picture);
+    recipe_release(&r);
+
+    program_run(&p, ARGS("draw", "--from", "a.png", "-m", model, "-o", "b.png"), 0, "seed 5\n");
+    check_same("a.png", "b.png", true);
+    assert_null(strstr(p.errors, "warning"));
+    program_run(&p, ARGS("draw", "--from", "a.png", "-m", model, "-o", "c.png", "-s6"), 0,
+                "c.png  seed 6\n");
+    check_same("a.png", "c.png", false);
+    program_run(&p, ARGS("draw", "ship", "--from", "a.png", "-m", model, "-o", "d.png"), 0, "");
+    check_same("a.png", "d.png", false);
+    program_run(&p, ARGS("draw", "--from", "a.png", "-o", "e.png"), 1, "tiny");
+    setenv("LAR_MODEL", model, 1); /* the default model, and it has the recipe's name */
+    program_run(&p, ARGS("draw", "--from", "a.png", "-o", "e.png"), 0, "e.png  seed 5\n");
+    unsetenv("LAR_MODEL");
+    check_same("a.png", "e.png", true);
+    program_release(&p);
+}
+
+static void test_other_model_warns(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    char *other = model_write("sd15", "other", (struct hash_checkpoint_options){.type = DTYPE_F32},
+                              false);
+    program_run(&p, DRAW("boat", "-s5", "-o", "a.png"), 0, "");
+    program_run(&p, ARGS("draw", "--from", "a.png", "-m", other, "-o", "b.png"), 0, "seed 5\n");
+    assert_non_null(strstr(p.errors, "lar: warning: a.png was drawn with another model: tiny"));
+    program_release(&p);
+    free(other);
+}
+
+static void test_image(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    struct recipe r;
+    char *source = test_data("pictures/lossy.webp");
+    program_run(&p, DRAW("boat", "-s5", "-o", "a.png", "--image", source), 0, "");
+    program_run(&p, DRAW("boat", "-s5", "-o", "b.png", "-i", source, "--strength", "1"), 0, "");
+    check_same("a.png", "b.png", false);
+    struct picture picture = load("a.png", &r);
+    assert_string_equal(r.source, "lossy.webp");
+    assert_int_equal(strlen(r.source_hash), 10);
+    assert_true(r.strength == 0.75);
+    recipe_release(&r);
+    picture_release(&picture);
+    program_run(&p, ARGS("draw", "--from", "a.png", "-m", model, "-o", "c.png"), 2,
+                "a.png was drawn from the picture lossy.webp; give that with --image");
+    program_run(&p, ARGS("draw", "--from", "a.png", "-m", model, "-o", "c.png", "-i", source), 0,
+                "");
+    check_same("a.png", "c.png", true);
+    assert_null(strstr(p.errors, "warning"));
+    program_run(&p, ARGS("draw", "--from", "a.png", "-m", model, "-o", "c.png", "-i", "b.png"), 0,
+                "");
+    assert_non_null(strstr(p.errors, "b.png is not the picture that a.png was drawn from"));
+    program_run(&p, ARGS("draw", "x", "-m", model, "--steps", "1", "--image", "a.png", "--json"), 0,
+                "\"width\": ");
+    program_run(&p, DRAW("boat", "-i", "nothing.png"), 1, "nothing.png: cannot open it");
+    program_run(&p, DRAW("boat", "-i", model), 1, "not a regular file");
+    program_run(&p, DRAW("boat", "--strength", "0.5"), 2, "--strength 0.5: has no effect");
+    program_release(&p);
+    free(source);
+}
+
+static void check_result(const json_t *o, const char *path, int seed)
+{
+    assert_string_equal(json_string_value(json_object_get(o, "path")), path);
+    assert_int_equal(json_integer_value(json_object_get(o, "seed")), seed);
+    assert_int_equal(json_integer_value(json_object_get(o, "width")), 64);
+    assert_int_equal(json_integer_value(json_object_get(o, "height")), 64);
+    assert_int_equal(json_integer_value(json_object_get(o, "steps")), 2);
+    assert_string_equal(json_string_value(json_object_get(o, "sampler")), "dpmpp_2m");
+    assert_string_equal(json_string_value(json_object_get(o, "model")), "tiny");
+    assert_true(json_is_real(json_object_get(o, "seconds")));
+}
+
+static void test_json(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    program_run(&p, DRAW("b", "-s5", "--json"), 0, "{");
+    json_t *root = json_loads(p.text, JSON_REJECT_DUPLICATES, NULL);
+    check_result(root, "b-5.png", 5);
+    json_decref(root);
+    program_run(&p, DRAW("b\xff", "-s5", "--json", "-n2", "--quiet", "-o", "a.png"), 0, "[");
+    assert_string_equal(p.errors, "");
+    root = json_loads(p.text, JSON_REJECT_DUPLICATES, NULL);
+    assert_int_equal(json_array_size(root), 2);
+    check_result(json_array_get(root, 0), "a-1.png", 5);
+    check_result(json_array_get(root, 1), "a-2.png", 6);
+    json_decref(root);
+    program_release(&p);
+}
+
+static void test_progress(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    program_run(&p, DRAW("b", "-s5"), 0, "");
+    assert_non_null(strstr(p.errors, "step 2/2"));
+    program_run(&p, DRAW("b", "-s5", "-q"), 0, "b-5-2.png  seed 5\n");
+    assert_string_equal(p.errors, "");
+    program_release(&p);
+}
+
+/* 75 tokens fit; a word of the long prompt is one. */
+static void test_long_prompt(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    char text[400] = "";
+    for (int i = 0; i < 78; i++)
+        memcpy(text + 4 * i, "cat ", 4);
+    program_run(&p, DRAW(text, "-ocut.png"), 0, "");
+    assert_non_null(strstr(p.errors, "the last 3 tokens of the prompt do not fit into 75"));
+    text[4 * 75] = '\0';
+    program_run(&p, DRAW(text, "-owhole.png"), 0, "");
+    assert_null(strstr(p.errors, "do not fit"));
+    program_release(&p);
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    program_run(&p, ARGS("draw", "b", "-m", model, "--steps", "1", "--size", "20x76"), 0, "");
+    assert_non_null(strstr(p.errors, "lar: the size 20x76 is rounded to 64x80 (multiples of 8"));
+    program_run(&p, ARGS("draw", "b", "-m", model, "--size", "60000x60000"), 1, "memory");
+    program_run(&p, ARGS("draw", "b", "-m", model, "--size", "100000x64"), 2, "size 100000x64");
+    program_run(&p, ARGS("draw", "b", "-m", model, "--steps", "1000"), 2, "1000 steps");
+    assert_int_equal(n_files(), 1);
+    program_release(&p);
+}
+
+static void test_bad_output(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    program_run(&p, DRAW("b", "-o", "a.jpg"), 2, "--output a.jpg: Lar writes PNG and no .jpg yet");
+    program_run(&p, DRAW("b", "-o", "a"), 2, "--output a: is no folder and has no extension");
+    program_run(&p, DRAW("b", "-o", ".png"), 2, "--output .png: is no folder");
+    program_run(&p, DRAW("b", "-o", ""), 2, "--output: is empty");
+    program_run(&p, DRAW("b", "-o", "no/a.png"), 2, "--output no/a.png: there is no folder no/");
+    program_run(&p, DRAW("b", "-o", "no/"), 2, "--output no/: there is no folder no/");
+    program_run(&p, DRAW("b", "-o", "/proc/a.png"), 1, "--output /proc/a.png: cannot write there");
+    assert_int_equal(n_files(), 0);
+    program_release(&p);
+}
+
+static void test_bad_input(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    char *photo = test_data("pictures/lossy.webp"), *text = test_data("manifests/sd15.txt");
+    program_run(&p, ARGS("draw", "b", "-m", "no/model"), 1,
+                "--model: there is no file or folder no/model");
+    program_run(&p, ARGS("draw", "b", "-m", text), 1, "sd15.txt");
+    program_run(&p, ARGS("draw", "b", "-m", photo), 1, "lossy.webp");
+    program_run(&p, ARGS("draw", "b", "-m", "."), 1, "");
+    program_run(&p, DRAW("-s5"), 2, "there is no prompt");
+    program_run(&p, DRAW("--from", photo), 1, "lossy.webp: has no recipe inside");
+    program_run(&p, DRAW("--from", "no.png"), 1, "no.png: cannot open it");
+    program_run(&p, DRAW("--from", text), 1, "sd15.txt");
+    program_run(&p, DRAW("b", "--sampler", "foo"), 2, "--sampler: sampler \"foo\" is unknown");
+    program_run(&p, DRAW("b", "--schedule", "foo"), 2, "--schedule: schedule \"foo\" is unknown");
+    program_run(&p, DRAW("b", "--rng", "foo"), 2, "--rng: noise \"foo\" is unknown");
+    program_run(&p, DRAW("b", "--strength", "0"), 2,
+                "--strength 0: wants a number from 0.001 to 1");
+    setenv("LAR_CPU", "abacus", 1);
+    program_run(&p, DRAW("b"), 2, "LAR_CPU=abacus");
+    unsetenv("LAR_CPU");
+    assert_int_equal(n_files(), 0);
+    program_release(&p);
+    free(photo);
+    free(text);
+}
+
+/* The first weight of the UNet's first convolution becomes NaN. */
+static void put_nan(const char *path)
+{
+    FILE *f = fopen(path, "r+b");
+    unsigned char head[8];
+    size_t n = 0;
+    assert_int_equal(fread(head, 1, 8, f), 8);
+    for (int i = 7; i >= 0; i--)
+        n = n << 8 | head[i];
+    char *text = mem_alloc(n + 1);
+    assert_int_equal(fread(text, 1, n, f), n);
+    json_t *header = json_loads(text, 0, NULL);
+    const json_t *tensor = json_object_get(header, "conv_in.weight");
+    json_int_t at = json_integer_value(json_array_get(json_object_get(tensor, "data_offsets"), 0));
+    assert_non_null(tensor);
+    fseek(f, (long)(8 + n) + (long)at, SEEK_SET);
+    fwrite("\x00\x7e", 1, 2, f);
+    fclose(f);
+    json_decref(header);
+    free(text);
+}
+
+static void test_damaged_models(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    char *copy = model_write("sd15", "copy", (struct hash_checkpoint_options){.type = DTYPE_F16},
+                             false);
+    char *unet = file_join(copy, "unet/diffusion_pytorch_model.safetensors");
+    put_nan(unet);
+    program_run(&p, ARGS("draw", "b", "-m", copy, "--size", "64x64", "--steps", "2"), 1,
+                "tensor unet.conv_in.weight holds NaN");
+    assert_int_equal(truncate(unet, 100000), 0);
+    program_run(&p, ARGS("draw", "b", "-m", copy), 1, "unet/diffusion_pytorch_model.safetensors");
+    assert_int_equal(remove(unet), 0);
+    program_run(&p, ARGS("draw", "b", "-m", copy), 1, copy);
+    assert_int_equal(n_files(), 0);
+    program_release(&p);
+    free(unet);
+    free(copy);
+}
+
+/* A limit on file sizes is a full disk that needs no privileges. */
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    struct rlimit old, tiny;
+    getrlimit(RLIMIT_FSIZE, &old);
+    tiny = (struct rlimit){2000, old.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &tiny);
+    program_start(&p, DRAW("b", "-s5", "-q"));
+    program_wait(&p);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(p.code, 1);
+    assert_non_null(strstr(p.errors, "b-5.png: writing failed: File too large"));
+    assert_int_equal(n_files(), 0);
+    program_release(&p);
+}
+
+static void test_closed_output(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    close(ends[0]);
+    p.out = ends[1];
+    program_run(&p, DRAW("b", "-s5", "-q"), 0, ""); /* the reader left, the picture stays */
+    close(ends[1]);
+    assert_int_equal(n_files(), 1);
+    p.out = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    if (p.out > 0) {
+        program_run(&p, DRAW("b", "-s5", "-q"), 1,
+                    "standard output: writing failed: No space left on device");
+        close(p.out);
+    }
+    program_release(&p);
+}
+
+/* Waits for the first step; drawing all of them would take minutes. */
+static void interrupt(int number, int times, int code)
+{
+    struct program p = {.dir = dir};
+    program_start(&p, ARGS("draw", "b", "-m", model, "--size", "128x128", "--steps", "999"));
+    for (bool begun = false; !begun;) {
+        char *errors = program_errors(&p);
+        begun = strstr(errors, "step 0/999") != NULL;
+        free(errors);
+        usleep(10000);
+        if (!begun && kill(p.pid, 0) != 0)
+            fail_msg("it ended early");
+    }
+    for (int i = 0; i < times; i++)
+        kill(p.pid, number);
+    program_wait(&p);
+    assert_int_equal(p.code, code);
+    if (times == 1)
+        assert_non_null(strstr(p.errors, "lar: cancelled\n"));
+    assert_int_equal(n_files(), 0);
+    program_release(&p);
+}
+
+static void test_interrupt(void **state)
+{
+    (void)state;
+    interrupt(SIGINT, 1, 130);
+    interrupt(SIGINT, 5, 130);
+    interrupt(SIGTERM, 1, 143);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_names, fresh_dir),
+        cmocka_unit_test_setup(test_seeds, fresh_dir),
+        cmocka_unit_test_setup(test_options, fresh_dir),
+        cmocka_unit_test_setup(test_prompt_from_input, fresh_dir),
+        cmocka_unit_test_setup(test_recipe, fresh_dir),
+        cmocka_unit_test_setup(test_other_model_warns, fresh_dir),
+        cmocka_unit_test_setup(test_image, fresh_dir),
+        cmocka_unit_test_setup(test_json, fresh_dir),
+        cmocka_unit_test_setup(test_progress, fresh_dir),
+        cmocka_unit_test_setup(test_long_prompt, fresh_dir),
+        cmocka_unit_test_setup(test_sizes, fresh_dir),
+        cmocka_unit_test_setup(test_bad_output, fresh_dir),
+        cmocka_unit_test_setup(test_bad_input, fresh_dir),
+        cmocka_unit_test_setup(test_damaged_models, fresh_dir),
+        cmocka_unit_test_setup(test_full_disk, fresh_dir),
+        cmocka_unit_test_setup(test_closed_output, fresh_dir),
+        cmocka_unit_test_setup(test_interrupt, fresh_dir),
+    };
+    return cmocka_run_group_tests(tests, make_model, free_model);
+}

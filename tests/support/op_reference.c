@@ -1,0 +1,273 @@
+/* op_reference.c - see op_reference.h. */
+#include "support/op_reference.h"
+
+#include "base/mem.h"
+#include "tensor/quant.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Operands as float64, the result and the slack. */
+struct work {
+    const struct op_case *c;
+    const struct op *op;
+    const double *v[OP_MAX_SRC]; /* NULL where the op has no such operand */
+    double *out, *slack;
+};
+
+double *op_reference_values(const struct tensor *x)
+{
+    int64_t n = tensor_n(x);
+    double *v = mem_alloc((size_t)n * sizeof(*v));
+    float *f = mem_alloc((size_t)n * sizeof(*f));
+    if (x->type == DTYPE_I32)
+        for (int64_t i = 0; i < n; i++)
+            f[i] = (float)((const int32_t *)x->data)[i];
+    else
+        quant_to_f32(x->type, x->data, f, n);
+    for (int64_t i = 0; i < n; i++)
+        v[i] = (double)f[i];
+    free(f);
+    return v;
+}
+
+static void rows(struct work *w)
+{
+    int64_t cols = w->c->src[0]->dim[1];
+    for (int64_t i = 0; i < tensor_n(w->c->out); i++)
+        w->out[i] = w->v[0][(int64_t)w->v[1][i / cols] * cols + i % cols];
+}
+
+/* A linear layer is a convolution with one tap over one row of pixels. */
+static void conv(struct work *w)
+{
+    const struct tensor *x = w->c->src[0], *k = w->c->src[1], *out = w->c->out;
+    bool linear = w->op->kind == OP_LINEAR;
+    int64_t h = linear ? 1 : x->dim[1], wd = linear ? tensor_n_rows(x) : x->dim[2];
+    int64_t oh = linear ? 1 : out->dim[1], ow = linear ? wd : out->dim[2];
+    int64_t c = k->dim[1], kh = linear ? 1 : k->dim[2], kw = linear ? 1 : k->dim[3];
+    int64_t o = k->dim[0], stride = linear ? 1 : w->op->stride;
+    for (int64_t i = 0; i < tensor_n(out); i++) {
+        int64_t n = i % o, p = i / o, px = p % ow, py = p / ow % oh, image = p / ow / oh;
+        double sum = w->v[2] ? w->v[2][n] : 0;
+        if (w->v[3])
+            sum += w->v[3][i / (tensor_n(out) / tensor_n_rows(w->c->src[3])) * o + n];
+        double mag = fabs(sum);
+        for (int64_t t = 0; t < kh * kw; t++) {
+            int64_t iy = py * stride - w->op->pad[0] + t / kw;
+            int64_t ix = px * stride - w->op->pad[1] + t % kw;
+            if (iy < 0 || iy >= h || ix < 0 || ix >= wd)
+                continue;
+            const double *a = w->v[0] + ((image * h + iy) * wd + ix) * c;
+            const double *b = w->v[1] + n * c * kh * kw + t;
+            for (int64_t j = 0; j < c; j++) {
+                sum += a[j] * b[j * kh * kw];
+                mag += fabs(a[j] * b[j * kh * kw]);
+            }
+        }
+        w->out[i] = sum;
+        w->slack[i] = mag;
+    }
+}
+
+static void add(struct work *w)
+{
+    int64_t n = tensor_n(w->c->out), nb = tensor_n(w->c->src[1]);
+    for (int64_t i = 0; i < n; i++) {
+        double b = w->v[1][i % nb];
+        w->out[i] = w->v[0][i] + b;
+        w->slack[i] = fabs(w->v[0][i]) + fabs(b);
+    }
+}
+
+static double gelu(double x)
+{
+    return x * 0.5 * (1 + erf(x * sqrt(0.5)));
+}
+
+static double unary(const struct op *op, double x)
+{
+    switch (op->kind) {
+    case OP_SCALE:
+        return x * (double)op->factor + (double)op->offset;
+    case OP_SILU:
+        return x / (1 + exp(-x));
+    case OP_GELU:
+        return gelu(x);
+    case OP_QUICK_GELU:
+        return x / (1 + exp(-1.702 * x));
+    case OP_RELU:
+        return x < 0 ? 0 : x;
+    case OP_SOFT_CLAMP:
+        return tanh(x / 3) * 3;
+    default:
+        return x;
+    }
+}
+
+static void map(struct work *w)
+{
+    for (int64_t i = 0; i < tensor_n(w->c->out); i++) {
+        w->out[i] = unary(w->op, w->v[0][i]);
+        w->slack[i] = fabs(w->v[0][i]) + 1;
+    }
+}
+
+static void geglu(struct work *w)
+{
+    int64_t n = tensor_n_cols(w->c->out);
+    for (int64_t i = 0; i < tensor_n(w->c->out); i++) {
+        double x = w->v[0][i / n * 2 * n + i % n], gate = w->v[0][i / n * 2 * n + n + i % n];
+        w->out[i] = x * gelu(gate);
+        w->slack[i] = fabs(x * gate);
+    }
+}
+
+/* Normalises `rows` x `cols` elements, a row every `stride`, channels from c0 on. */
+static void normalise(struct work *w, int64_t first, int64_t n_rows, int64_t stride, int64_t c0,
+                      int64_t cols)
+{
+    const double *x = w->v[0] + first;
+    double mean = 0, var = 0, count = (double)(n_rows * cols);
+    for (int64_t i = 0; i < n_rows * cols; i++)
+        mean += x[i / cols * stride + i % cols] / count;
+    for (int64_t i = 0; i < n_rows * cols; i++)
+        var += pow(x[i / cols * stride + i % cols] - mean, 2) / count;
+    double inv = 1 / sqrt(var + (double)w->op->eps);
+    for (int64_t i = 0; i < n_rows * cols; i++) {
+        int64_t at = i / cols * stride + i % cols, c = c0 + i % cols;
+        double scale = w->v[1] ? w->v[1][c] : 1, shift = w->v[2] ? w->v[2][c] : 0;
+        double y = (x[at] - mean) * inv * scale + shift;
+        w->out[first + at] = w->op->silu ? y / (1 + exp(-y)) : y;
+        w->slack[first + at] = (fabs(x[at]) + fabs(mean)) * inv * fabs(scale) + fabs(shift);
+    }
+}
+
+static void layernorm(struct work *w)
+{
+    int64_t cols = tensor_n_cols(w->c->out);
+    for (int64_t r = 0; r < tensor_n_rows(w->c->out); r++)
+        normalise(w, r * cols, 1, 0, 0, cols);
+}
+
+static void groupnorm(struct work *w)
+{
+    int64_t channels = tensor_n_cols(w->c->out), samples = w->c->out->dim[0];
+    int64_t pixels = tensor_n_rows(w->c->out) / samples, size = channels / w->op->n_group;
+    for (int64_t s = 0; s < samples; s++)
+        for (int64_t g = 0; g < w->op->n_group; g++)
+            normalise(w, s * pixels * channels + g * size, pixels, channels, g * size, size);
+}
+
+/* One query of one head: d values at q, keys and values `stride` elements apart. */
+static void attend(struct work *w, int64_t q, int64_t first, int64_t n, int64_t stride, int64_t d)
+{
+    double *p = mem_alloc((size_t)n * sizeof(*p)), max = -INFINITY, sum = 0, size = 0;
+    for (int64_t t = 0; t < n; t++) {
+        double s = 0, mag = 0;
+        for (int64_t i = 0; i < d; i++) {
+            s += w->v[0][q + i] * w->v[1][first + t * stride + i];
+            mag += fabs(w->v[0][q + i] * w->v[1][first + t * stride + i]);
+        }
+        p[t] = s / sqrt((double)d);
+        max = p[t] > max ? p[t] : max;
+        size = mag > size ? mag : size;
+    }
+    for (int64_t t = 0; t < n; t++)
+        sum += p[t] = exp(p[t] - max);
+    for (int64_t i = 0; i < d; i++) {
+        double y = 0, mag = 0;
+        for (int64_t t = 0; t < n; t++) {
+            y += p[t] / sum * w->v[2][first + t * stride + i];
+            mag += p[t] / sum * fabs(w->v[2][first + t * stride + i]);
+        }
+        w->out[q + i] = y;
+        w->slack[q + i] = mag * (1 + 0.1 * size / sqrt((double)d)); /* errors of the scores */
+    }
+    free(p);
+}
+
+static void attention(struct work *w)
+{
+    const struct tensor *q = w->c->src[0], *k = w->c->src[1];
+    int64_t heads = w->op->n_head, d = q->dim[2] / heads, tq = q->dim[1], tk = k->dim[1];
+    for (int64_t i = 0; i < q->dim[0] * tq * heads; i++) {
+        int64_t h = i % heads, t = i / heads % tq, s = i / heads / tq;
+        int64_t n = w->op->causal && t + 1 < tk ? t + 1 : tk;
+        attend(w, i * d, (s * tk * heads + h) * d, n, heads * d, d);
+    }
+}
+
+static void upsample(struct work *w)
+{
+    const struct tensor *x = w->c->src[0], *out = w->c->out;
+    int64_t c = x->dim[3], h = out->dim[1], width = out->dim[2];
+    for (int64_t i = 0; i < tensor_n(out); i++) {
+        int64_t p = i / c, image = p / width / h;
+        int64_t py = p / width % h * x->dim[1] / h, px = p % width * x->dim[2] / width;
+        w->out[i] = w->v[0][((image * x->dim[1] + py) * x->dim[2] + px) * c + i % c];
+    }
+}
+
+static void concat(struct work *w)
+{
+    int64_t na = tensor_n_cols(w->c->src[0]), nb = tensor_n_cols(w->c->src[1]);
+    for (int64_t i = 0; i < tensor_n(w->c->out); i++) {
+        int64_t r = i / (na + nb), c = i % (na + nb);
+        w->out[i] = c < na ? w->v[0][r * na + c] : w->v[1][r * nb + c - na];
+    }
+}
+
+void op_reference_init(struct op_reference *r, const struct op_case *c)
+{
+    static void (*const functions[N_OP])(struct work *) = {
+        [OP_ROWS] = rows,
+        [OP_LINEAR] = conv,
+        [OP_CONV2D] = conv,
+        [OP_ADD] = add,
+        [OP_SCALE] = map,
+        [OP_SILU] = map,
+        [OP_GELU] = map,
+        [OP_QUICK_GELU] = map,
+        [OP_RELU] = map,
+        [OP_SOFT_CLAMP] = map,
+        [OP_GEGLU] = geglu,
+        [OP_LAYERNORM] = layernorm,
+        [OP_GROUPNORM] = groupnorm,
+        [OP_ATTENTION] = attention,
+        [OP_UPSAMPLE] = upsample,
+        [OP_CONCAT] = concat,
+        [OP_CAST] = map,
+    };
+    r->n = tensor_n(c->out);
+    r->out = mem_alloc((size_t)r->n * sizeof(*r->out));
+    r->slack = mem_alloc((size_t)r->n * sizeof(*r->slack));
+    struct work w = {.c = c, .op = c->op, .out = r->out, .slack = r->slack};
+    for (int i = 0; i < OP_MAX_SRC; i++)
+        w.v[i] = c->src[i] ? op_reference_values(c->src[i]) : NULL;
+    functions[c->op->kind](&w);
+    for (int i = 0; i < OP_MAX_SRC; i++)
+        free((double *)(uintptr_t)w.v[i]);
+}
+
+void op_reference_release(struct op_reference *r)
+{
+    free(r->out);
+    free(r->slack);
+}
+
+double op_reference_tolerance(const struct op_reference *r, const struct op_case *c, int64_t i)
+{
+    enum op_kind kind = c->op->kind;
+    bool product = kind == OP_LINEAR || kind == OP_CONV2D || kind == OP_ATTENTION;
+    bool exact = kind == OP_ROWS || kind == OP_UPSAMPLE || kind == OP_CONCAT || kind == OP_CAST;
+    double f32 = exact ? 0 : product ? 1e-5 : 1e-6;
+    double tolerance = f32 * (r->slack[i] + fabs(r->out[i])) + 1e-30;
+    if (c->out->type == DTYPE_BF16)
+        tolerance += 0x1p-8 * 1.01 * fabs(r->out[i]);
+    if (c->out->type == DTYPE_BF16 && product && c->src[1]->type != DTYPE_BF16)
+        tolerance += 0x1p-8 * 1.01 * r->slack[i];
+    if (c->out->type == DTYPE_BF16 && kind == OP_ATTENTION)
+        tolerance += 0x1p-8 * 1.01 * r->slack[i];
+    return tolerance;
+}

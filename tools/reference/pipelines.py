@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""Writes tests/data/pipelines/<case>.safetensors: whole diffusers pipelines with tiny models.
+
+The models are those of tests/data/manifests/<manifest>.txt, F16 hash weights computed in float32.
+Every 4-D tensor is NHWC. Each file holds
+
+    ids.prompt, ids.negative   I32 [77]; SDXL also ids_2.*; negative only where guidance is on
+    prompt_embeds              every `stride`-th value of [2 or 1, 77, channels], negative first
+    pooled, time_ids           SDXL: [2, channels], [2, 6], negative first
+    image_in                   img2img: [1, h, w, 3] in [-1, 1]
+    init                       img2img: [1, h/8, w/8, 4] the picture's latent, scaled
+    encode_noise               img2img that samples the posterior: unit noise of the first draw
+    noise                      [1, h/8, w/8, 4] unit noise of torch's CPU generator
+    timesteps                  F32 [steps], what the UNet is told
+    latents                    [steps, h/8, w/8, 4] after each step
+    image                      [1, h, w, 3] in [0, 1]
+
+and the metadata key `case`, JSON: manifest, prompt, negative, seed, steps, guidance, sampler, schedule,
+width, height, strength (sampler and schedule by Lar's names; "model" is the scheduler file's own).
+"""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+
+import diffusers
+import numpy as np
+import torch
+import transformers
+from safetensors.numpy import save_file
+
+import configs
+import hash_weights
+from manifest import WEIGHTED
+from models import DATA, SAMPLE, make, nchw, nhwc
+
+PROMPT = "a lighthouse at dusk, oil on canvas, stormy sea, 35mm"
+NEGATIVE = "blurry, low quality"
+SAMPLERS = {
+    "euler": diffusers.EulerDiscreteScheduler,
+    "euler_a": diffusers.EulerAncestralDiscreteScheduler,
+    "dpmpp_2m": diffusers.DPMSolverMultistepScheduler,
+    "ddim": diffusers.DDIMScheduler,
+    "lcm": diffusers.LCMScheduler,
+}
+SCHEDULES = {
+    "model": {},
+    "karras": {"use_karras_sigmas": True, "timestep_spacing": "linspace"},
+    "trailing": {"timestep_spacing": "trailing"},
+}
+
+
+def case(manifest, sampler, schedule="model", **more):
+    values = {"manifest": manifest, "prompt": PROMPT, "negative": NEGATIVE, "seed": 42, "steps": 5,
+              "guidance": 7.5, "sampler": sampler, "schedule": schedule, "width": 64, "height": 64}
+    return {**values, **more}
+
+
+CASES = {
+    "sd15-euler": case("sd15", "euler", width=96),
+    "sd15-euler-a": case("sd15", "euler_a", seed=7),
+    "sd15-dpmpp-2m-karras": case("sd15", "dpmpp_2m", "karras", height=96),
+    "sd15-ddim": case("sd15", "ddim", seed=1234567890123),
+    "sd15-lcm": case("sd15", "lcm", steps=4, guidance=1.0, negative=""),
+    "sd15-odd-size": case("sd15", "euler", width=88, height=72),
+    "sd15-img2img": case("sd15", "euler", strength=0.6, width=96),
+    "sd15-img2img-posterior": case("sd15", "dpmpp_2m", strength=0.6, posterior=True),
+    "sd21-ddim-v": case("sd21", "ddim", negative=""),
+    "sd21-euler-v": case("sd21", "euler", "trailing", width=96),
+    "sd-turbo-1": case("sd-turbo", "euler", steps=1, guidance=0.0, negative=""),
+    "sd-turbo-4": case("sd-turbo", "euler", steps=4, guidance=0.0, negative="", width=96),
+    "sdxl-euler": case("sdxl", "euler", guidance=5.0, width=96),
+    "sdxl-dpmpp-2m-karras-no-negative": case("sdxl", "dpmpp_2m", "karras", guidance=5.0, negative=None, height=96),
+}
+
+
+def tokenizer(config):
+    shared = os.environ.get("LAR_SHARED", pathlib.Path(__file__).resolve().parents[3] / "shared" / "data")
+    kept = {k: v for k, v in config.items() if k != "tokenizer_class"}
+    return transformers.CLIPTokenizer.from_pretrained(pathlib.Path(shared) / "tokenizers" / "clip", **kept)
+
+
+def pipeline(c, dtype):
+    """The pipeline of a case, with the sampler's scheduler made from the checkpoint's own."""
+    config = configs.get(configs.TINY, c["manifest"])
+    parts = {name: make(name, config[name]).to(dtype) for name in WEIGHTED if name in config}
+    parts.update({name: tokenizer(config[name]) for name in config if name.startswith("tokenizer")})
+    # What from_pretrained() makes of scheduler_config.json, then what a user would write.
+    own = getattr(diffusers, config["scheduler"]["_class_name"]).from_config(config["scheduler"])
+    parts["scheduler"] = SAMPLERS[c["sampler"]].from_config(own.config, **SCHEDULES[c["schedule"]])
+    if c["manifest"] == "sdxl":
+        return diffusers.StableDiffusionXLPipeline(**parts, add_watermarker=False)
+    kind = "StableDiffusionImg2ImgPipeline" if "strength" in c else "StableDiffusionPipeline"
+    return getattr(diffusers, kind)(**parts, safety_checker=None, feature_extractor=None,
+                                    requires_safety_checker=False)
+
+
+class Run:
+    """One run of a case; watches the text encoders' and the UNet's inputs on the way."""
+
+    def __init__(self, c, dtype=torch.float32):
+        self.c, self.dtype, self.pipe = c, dtype, pipeline(c, dtype)
+        self.pipe.set_progress_bar_config(disable=True)
+        self.out, self.meta, self.latents, self.timesteps = {}, {}, [], []
+        self.generator = torch.Generator().manual_seed(c["seed"])
+        self.noise = torch.Generator().manual_seed(c["seed"])
+        for suffix in ("", "_2"):
+            encoder = getattr(self.pipe, "text_encoder" + suffix, None)
+            if encoder:
+                encoder.register_forward_pre_hook(self._ids("ids" + suffix), with_kwargs=True)
+        self.pipe.unet.register_forward_pre_hook(self._unet, with_kwargs=True)
+
+    def _ids(self, name):
+        def hook(_module, args, kwargs):
+            ids = (args[0] if args else kwargs["input_ids"])[0].numpy().astype(np.int32)
+            self.out[name + (".negative" if name + ".prompt" in self.out else ".prompt")] = ids
+        return hook
+
+    def _unet(self, _module, args, kwargs):
+        self.timesteps.append(float(args[1]))
+        if len(self.timesteps) > 1:
+            return
+        self.first = args[0][:1]
+        embeds = kwargs["encoder_hidden_states"]
+        stride = math.ceil(embeds.numel() / (8 * SAMPLE))
+        while math.gcd(stride, embeds.numel()) > 1:
+            stride += 1
+        self.meta = {"shape": list(embeds.shape), "stride": stride}
+        self.out["prompt_embeds"] = nhwc(embeds).ravel()[::stride].copy()
+        added = kwargs.get("added_cond_kwargs") or {}
+        if "text_embeds" in added:
+            self.out["pooled"], self.out["time_ids"] = nhwc(added["text_embeds"]), nhwc(added["time_ids"])
+
+    def _draw(self, name):
+        x = torch.randn((1, 4, self.c["height"] // 8, self.c["width"] // 8), generator=self.noise)
+        self.out[name] = nhwc(x)
+        return x
+
+    def _image(self):
+        """img2img's arguments. Without `posterior` the latent is the posterior's mean."""
+        c, vae = self.c, self.pipe.vae
+        self.out["image_in"] = hash_weights.tensor_input("image_in", (1, c["height"], c["width"], 3))
+        image = nchw(self.out["image_in"]).to(self.dtype)
+        posterior = vae.encode(image).latent_dist
+        if c.get("posterior"):
+            init = posterior.mean + posterior.std * self._draw("encode_noise")
+        else:
+            init = posterior.mode()
+        init = init * vae.config.scaling_factor
+        self.out["init"] = nhwc(init)
+        return {"image": image if c.get("posterior") else init, "strength": c["strength"]}
+
+    def run(self):
+        c = self.c
+        size = self._image() if "strength" in c else {"width": c["width"], "height": c["height"]}
+        self._draw("noise")
+
+        def after_step(_pipe, _step, _t, values):
+            self.latents.append(nhwc(values["latents"]))
+            return values
+
+        self.out["image"] = self.pipe(
+            c["prompt"], negative_prompt=c["negative"], num_inference_steps=c["steps"],
+            guidance_scale=c["guidance"], generator=self.generator, output_type="np",
+            callback_on_step_end=after_step, **size).images
+        self._check_start()
+        self.out["latents"] = np.concatenate(self.latents)
+        self.out["timesteps"] = np.array(self.timesteps, np.float32)
+        return self.out
+
+
+    def _check_start(self):
+        """The noise and the latent recorded here must be those the pipeline drew for itself."""
+        scheduler, t = self.pipe.scheduler, torch.tensor([self.timesteps[0]])
+        scheduler._step_index = scheduler._begin_index = None  # as before the first step
+        x = nchw(self.out["noise"]) * scheduler.init_noise_sigma
+        if "init" in self.out:
+            x = scheduler.add_noise(nchw(self.out["init"]), nchw(self.out["noise"]), t)
+        assert torch.allclose(scheduler.scale_model_input(x, t[0]), self.first.to(x.dtype), rtol=1e-4, atol=1e-5)
+
+
+def exact_run(c):
+    """The same case in float64, from the same (float32) noise: how far rounding alone may lead."""
+    draw = torch.randn
+    torch.randn = lambda *a, dtype=None, **k: draw(*a, **k).to(dtype or torch.float32)
+    try:
+        return Run(c, torch.float64).run()
+    finally:
+        torch.randn = draw
+
+
+def psnr(a, b):
+    return -10 * math.log10(max(float(np.mean((a.astype(np.float64) - b) ** 2)), 1e-30))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", help="default: all of " + " ".join(CASES))
+    parser.add_argument("--exact", action="store_true", help="also compare with a run in float64")
+    options = parser.parse_args()
+    torch.set_grad_enabled(False)
+    diffusers.utils.logging.set_verbosity_error()
+    for name in options.cases or CASES:
+        c = CASES[name]
+        run = Run(c)
+        out = {k: np.ascontiguousarray(v) for k, v in run.run().items()}
+        path = DATA / "pipelines" / f"{name}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(out, path, {"case": json.dumps(c), "prompt_embeds": json.dumps(run.meta)})
+        clipped = float(np.mean((out["image"] <= 0) | (out["image"] >= 1)))
+        print(f"{name}: {path.stat().st_size} bytes, t {[round(t, 2) for t in run.timesteps]}, image std "
+              f"{out['image'].std():.3f}, clipped {clipped:.2f}")
+        if options.exact:
+            exact = exact_run(c)
+            latent = np.abs(out["latents"] - exact["latents"]).max() / np.abs(exact["latents"]).max()
+            print(f"  against float64: latents {latent:.1e}, image {psnr(out['image'], exact['image']):.0f} dB")
+
+
+if __name__ == "__main__":
+    main()
