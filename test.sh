@@ -1,7 +1,8 @@
 #!/bin/sh
 # Proves this tree: installs what is missing (Debian), then `make check`, the tests, the tests under
-# sanitizers with every fuzzer's corpus, and the op tests for ARM under qemu. The last line says how
-# many passed, failed and were skipped. Logs are in build/test/.
+# sanitizers with every fuzzer's corpus, and the op tests for ARM under qemu. The last lines say how
+# many passed, failed and were skipped, and what each failure said. A test program that fails is run
+# once more: if it passes then, it is named as flaky. Logs are in build/test/.
 cd "$(dirname "$0")" || exit 1
 . tools/setup.sh
 setup test || exit 1
@@ -35,8 +36,9 @@ step() {
 }
 
 tests() {
-    step "$1" tools/check/sanitized.sh "$1" --output-junit "$PWD/$logs/$1.xml" \
-        --test-output-size-passed 1000000 --test-output-size-failed 1000000
+    step "$1" tools/check/sanitized.sh "$1" --repeat until-pass:2 \
+        --output-junit "$PWD/$logs/$1.xml" --test-output-size-passed 1000000 \
+        --test-output-size-failed 1000000
 }
 
 neon() {
@@ -61,4 +63,7 @@ grep '^skip:' $logs/check.log && more_skipped=$((more_skipped + $(grep -c '^skip
 grep -h '^skip:' $logs/*.xml | sort | uniq -c | sed 's/^ *\([0-9]*\) skip:/skip (\1 x):/'
 set -- $(awk -f tools/check/count.awk $logs/*.xml)
 echo "$1 passed, $(($2 + more_failed)) failed, $(($3 + more_skipped)) skipped"
+for log in $logs/*.log; do
+    awk -f tools/check/failures.awk "$log"
+done
 [ $(($2 + more_failed)) -eq 0 ]

@@ -3,6 +3,7 @@
 
 #include "support/test.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -16,14 +17,21 @@ struct reader {
     struct buf bytes;
 };
 
-/* Reads until the other side is closed, which a terminal reports as an error. */
+/* Reads until a zero byte, or until the other side is closed. What a pseudo-terminal still holds
+ * when its slave is closed may be lost, so the end must be said. */
 static void *read_all(void *ctx)
 {
     struct reader *r = ctx;
     char chunk[4096];
-    ssize_t n;
-    while ((n = read(r->fd, chunk, sizeof chunk)) > 0)
-        buf_append(&r->bytes, chunk, (size_t)n);
+    for (bool end = false; !end;) {
+        ssize_t n = read(r->fd, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        end = chunk[n - 1] == '\0';
+        buf_append(&r->bytes, chunk, (size_t)n - end);
+    }
     return NULL;
 }
 
@@ -34,8 +42,9 @@ static struct buf run(int read_fd, int write_fd, pty_fn *fn, void *ctx)
     buf_init(&r.bytes, 64 << 20);
     assert_int_equal(pthread_create(&thread, NULL, read_all, &r), 0);
     fn(write_fd, ctx);
-    close(write_fd);
+    assert_int_equal(write(write_fd, "", 1), 1);
     pthread_join(thread, NULL);
+    close(write_fd);
     close(read_fd);
     return r.bytes;
 }
