@@ -9,6 +9,7 @@
 #include "format/checkpoint.h"
 #include "format/convert.h"
 #include "tensor/dtype.h"
+#include "tensor/quantise.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -33,10 +34,13 @@ static bool on_progress(void *ctx, uint64_t done, uint64_t total)
 static int parse_type(const char *text, enum dtype *type, struct err *e)
 {
     *type = text ? dtype_from_name(text) : DTYPE_OTHER;
-    if (!text || *type == DTYPE_F32 || *type == DTYPE_F16 || *type == DTYPE_BF16 ||
-        *type == DTYPE_Q8_0)
+    if (!text || (dtype_is_float(*type) && (dtype_block(*type) == 1 || quantise_can(*type))))
         return 0;
-    return err_set(e, ERR_ARG, "--type %s: not one of f32, f16, bf16, q8_0", text);
+    return err_set(
+        e, ERR_ARG,
+        "--type %s: not one of f32, f16, bf16, q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1, "
+        "q4_0",
+        text);
 }
 
 static void print_result(const struct convert_command *o, FILE *out)

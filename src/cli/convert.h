@@ -11,7 +11,7 @@ struct err;
 struct convert_command {
     const char *in;            /* file or folder */
     const char *out;           /* ends in .gguf or .safetensors */
-    const char *type;          /* "f32", "f16", "bf16", "q8_0"; NULL keeps the types */
+    const char *type;          /* "f16", "q4_k", ...; NULL keeps the types */
     bool json;                 /* the result as a JSON object */
     bool quiet;                /* no progress on stderr */
     const atomic_bool *cancel; /* true stops, ERR_CANCELLED; may be NULL */

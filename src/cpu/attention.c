@@ -111,7 +111,7 @@ static void pack_k_head(const struct attention *a, long s, long h, char *dst, ch
         struct pack_tile p = {
             .type = a->k->type,
             .src = cpu_at(a->k, head_at(a, a->k, s, t, h)),
-            .row_size = (long)dtype_row_size(a->k->type, a->n_head * a->d),
+            .row = a->n_head * a->d,
             .k = a->d,
             .taps = 1,
             .n = (int)(a->tk - t < cols ? a->tk - t : cols),

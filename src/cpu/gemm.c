@@ -140,14 +140,15 @@ static void run_task(const struct gemm *g, long task, char *scratch)
     struct gemm_tile tile = {.taps = taps, .nv = nv};
     struct pack_tile pack = {
         .type = g->w->type,
-        .row_size = (long)dtype_row_size(g->w->type, g->channels * taps),
+        .src = g->w->data,
+        .row = g->channels * taps,
+        .n0 = n0,
         .taps = taps,
         .n = (int)n,
         .nv = nv,
         .dst = scratch,
         .scratch = (float *)(scratch + g->panel_size + g->sums_size),
     };
-    pack.src = (const char *)g->w->data + n0 * pack.row_size;
     for (long c0 = 0; c0 < g->channels; c0 += g->k_block) {
         pack.c0 = c0;
         pack.k = g->channels - c0 < g->k_block ? g->channels - c0 : g->k_block;
@@ -195,7 +196,8 @@ static void choose_blocks(struct gemm *g)
 {
     const struct kernels *k = g->c->k;
     int taps = g->kh * g->kw;
-    long unit = g->w->type == DTYPE_Q8_0 ? 32 : 2;
+    int block = dtype_block(g->w->type);
+    long unit = block > 2 && taps == 1 ? block : 2; /* no block is unpacked twice */
     long width = g->n_out < k->nr ? (g->n_out + k->width - 1) / k->width * k->width : k->nr;
     long elem = g->bf16 ? 2 : 4;
     g->k_block = PANEL_BYTES / elem / width / taps / unit * unit;
@@ -224,7 +226,7 @@ static int run_gemm(struct gemm *g, struct err *e)
     struct cpu *c = g->c;
     if (c->k->mr > MAX_MR || c->k->nr > MAX_NR || g->kh * g->kw > MAX_TAPS)
         return err_set(e, ERR_UNSUPPORTED, "a %d x %d convolution kernel", g->kh, g->kw);
-    if (g->w->type == DTYPE_OTHER || (g->w->type == DTYPE_Q8_0 && g->kh * g->kw > 1))
+    if (!dtype_is_float(g->w->type))
         return err_set(e, ERR_UNSUPPORTED, "%s: weights of type %s in this place", g->w->name,
                        dtype_name(g->w->type));
     g->bf16 = c->k->gemm_bf16 && g->out->type == DTYPE_BF16 && g->channels % 2 == 0;

@@ -1,5 +1,6 @@
 /* k_decl.h - the kernels of one instruction set; K() appends its name. What each does is said at
- * the slots of struct kernels.
+ * the slots of struct kernels; range_to_f32 is to_f32 of the n elements from `first` on, which need
+ * not be whole blocks.
  */
 #ifndef LAR_CPU_K_DECL_H
 #define LAR_CPU_K_DECL_H
@@ -12,6 +13,7 @@ void K(gemm_bf16)(const struct gemm_tile *g);
 void K(pack_f32)(const struct pack_tile *p);
 void K(pack_bf16)(const struct pack_tile *p);
 void K(to_f32)(enum dtype type, const void *src, float *dst, long n);
+void K(range_to_f32)(enum dtype type, const void *src, long first, float *dst, long n);
 void K(from_f32)(enum dtype type, const float *src, void *dst, long n);
 void K(softmax)(const struct softmax_tile *s);
 void K(silu)(float *y, const float *x, long n);

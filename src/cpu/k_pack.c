@@ -9,18 +9,14 @@
 
 #include <stddef.h>
 
-/* The bytes of columns [c0 * taps, (c0 + k) * taps) of row n. */
-static const char *row_at(const struct pack_tile *p, int n)
-{
-    return p->src + n * p->row_size + (long)dtype_row_size(p->type, p->c0 * p->taps);
-}
-
-/* Converts VF_N rows from row n0 on into rows[VF_N][length]; rows beyond the last become 0. */
+/* Converts VF_N rows from row n0 of the tile on into rows[VF_N][length]; rows beyond the last
+ * become 0. */
 static void convert_rows(const struct pack_tile *p, int n0, float *rows, long length)
 {
     for (int i = 0; i < VF_N; i++) {
+        long first = (p->n0 + n0 + i) * p->row + p->c0 * p->taps;
         if (n0 + i < p->n)
-            K(to_f32)(p->type, row_at(p, n0 + i), rows + i * length, length);
+            K(range_to_f32)(p->type, p->src, first, rows + i * length, length);
         else
             memset(rows + i * length, 0, (size_t)length * sizeof(*rows));
     }

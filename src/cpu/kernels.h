@@ -28,12 +28,14 @@ struct gemm_tile {
 };
 
 /* Packs weights of rows n, channels c0 .. c0 + k, all taps, for gemm_tile. Element (n, c, tap) lies
- * at src row n, column c * taps + tap. Columns beyond n and an odd last k are filled with 0. */
+ * at src row n0 + n, column c * taps + tap. Columns beyond n and an odd last k are filled with 0.
+ */
 struct pack_tile {
     enum dtype type;
-    const char *src; /* row 0 */
-    long row_size;   /* bytes from row to row */
-    long c0, k;      /* for Q8_0: multiples of 32 except k at the end of the row */
+    const char *src; /* of row 0; blocks run over the ends of rows */
+    long row;        /* elements from row to row */
+    long n0;         /* first row */
+    long c0, k;
     int taps;
     int n; /* rows present, 1 .. nv * width */
     int nv;

@@ -12,8 +12,10 @@
 #include "format/json.h"
 #include "format/ldm_names.h"
 #include "format/weights.h"
+#include "tensor/quant.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <openssl/evp.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -599,6 +601,20 @@ static uint16_t load16(const unsigned char *p)
     return (uint16_t)(p[0] | p[1] << 8);
 }
 
+static bool blocks_are_finite(const struct ckpt_tensor *t)
+{
+    float x[256];
+    int block = dtype_block(t->type);
+    size_t bytes = dtype_row_size(t->type, block);
+    for (size_t at = 0; at + bytes <= t->size; at += bytes) {
+        quant_to_f32(t->type, (const unsigned char *)t->data + at, x, block);
+        for (int i = 0; i < block; i++)
+            if (!isfinite(x[i]))
+                return false;
+    }
+    return true;
+}
+
 /* All exponent bits set: infinity or NaN. */
 static bool is_finite(const struct ckpt_tensor *t)
 {
@@ -617,12 +633,11 @@ static bool is_finite(const struct ckpt_tensor *t)
         for (size_t i = 0; i < t->size && !bad; i += 2)
             bad = (load16(p + i) & 0x7c00) == 0x7c00;
         break;
-    case DTYPE_Q8_0:
-        for (size_t i = 0; i < t->size && !bad; i += 34)
-            bad = (load16(p + i) & 0x7c00) == 0x7c00;
+    case DTYPE_I32:
+    case DTYPE_OTHER:
         break;
     default:
-        break; /* integers */
+        bad = !blocks_are_finite(t);
     }
     return !bad;
 }

@@ -44,21 +44,29 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-static bool is_float(enum dtype type)
+/* What takes the place of a type with blocks of 256 where rows are no multiple of that, as in
+ * llama.cpp's tools. */
+static enum dtype smaller_block(enum dtype type)
 {
-    return type == DTYPE_F32 || type == DTYPE_F16 || type == DTYPE_BF16 || type == DTYPE_Q8_0;
+    return type == DTYPE_Q4_K   ? DTYPE_Q5_0
+           : type == DTYPE_Q5_K ? DTYPE_Q5_1
+           : type == DTYPE_Q6_K ? DTYPE_Q8_0
+                                : type;
 }
 
 enum dtype convert_type(const char *name, enum dtype from, int n_dim, const int64_t *dim,
                         enum dtype to)
 {
-    if (to == DTYPE_OTHER || !is_float(from))
+    if (to == DTYPE_OTHER || !dtype_is_float(from))
         return from;
-    if (to != DTYPE_Q8_0)
+    if (dtype_block(to) == 1)
         return to;
-    if (n_dim == 2 && dim[1] % dtype_block(DTYPE_Q8_0) == 0 && !strstr(name, "position") &&
-        !ends_with(name, "text_projection"))
-        return DTYPE_Q8_0;
+    if (n_dim == 2 && !strstr(name, "position") && !ends_with(name, "text_projection")) {
+        if (dim[1] % dtype_block(to) == 0)
+            return to;
+        if (dim[1] % dtype_block(smaller_block(to)) == 0)
+            return smaller_block(to);
+    }
     return from == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F16;
 }
 
@@ -77,7 +85,7 @@ static int plan(struct job *j, struct item *item, struct err *e)
     item->from = t->type;
     item->from_size = t->size;
     t->type = convert_type(t->name, t->type, t->n_dim, t->dim, j->o->type);
-    if (t->type == DTYPE_Q8_0 && !j->gguf && j->o->type == DTYPE_OTHER)
+    if (dtype_block(t->type) > 1 && !j->gguf && j->o->type == DTYPE_OTHER)
         t->type = DTYPE_F16;
     if (t->type != item->from) {
         t->size = dtype_row_size(t->type, count(t));
@@ -212,7 +220,11 @@ static char *model_name(const struct checkpoint *c)
 /* ggml's number for "mostly this type". */
 static uint32_t file_type(enum dtype type)
 {
-    return type == DTYPE_F32 ? 0 : type == DTYPE_Q8_0 ? 7 : type == DTYPE_BF16 ? 32 : 1;
+    static const unsigned char numbers[] = {
+        [DTYPE_F32] = 0,   [DTYPE_F16] = 1,   [DTYPE_BF16] = 32, [DTYPE_Q4_0] = 2,
+        [DTYPE_Q4_1] = 3,  [DTYPE_Q5_0] = 8,  [DTYPE_Q5_1] = 9,  [DTYPE_Q8_0] = 7,
+        [DTYPE_Q4_K] = 14, [DTYPE_Q5_K] = 16, [DTYPE_Q6_K] = 18};
+    return numbers[type];
 }
 
 /* The tokenizer's keys; a GGUF file whose tokenizer is not CLIP's keeps its own. */
@@ -428,8 +440,9 @@ static int check_out(struct job *j, const char *out, struct err *e)
     j->gguf = ends_with(out, ".gguf");
     if (!j->gguf && !ends_with(out, ".safetensors"))
         return err_set(e, ERR_ARG, "%s: name a file that ends in .gguf or .safetensors", out);
-    if (!j->gguf && j->o->type == DTYPE_Q8_0)
-        return err_set(e, ERR_ARG, "%s: safetensors has no type q8_0; write a .gguf file", out);
+    if (!j->gguf && j->o->type != DTYPE_OTHER && !dtype_safetensors(j->o->type))
+        return err_set(e, ERR_ARG, "%s: safetensors has no type %s; write a .gguf file", out,
+                       dtype_name(j->o->type));
     return 0;
 }
 

@@ -16,16 +16,17 @@ struct checkpoint;
 struct err;
 
 struct convert_options {
-    /* F32, F16, BF16 or Q8_0; DTYPE_OTHER keeps every tensor's type. Tensors that are no floating
-     * point numbers keep theirs always. */
+    /* F32, F16, BF16 or one that quantise_can() write; DTYPE_OTHER keeps every tensor's type.
+     * Tensors that are no floating point numbers keep theirs always. */
     enum dtype type;
     /* Bytes of tensors written so far and in all; false cancels. May be NULL. */
     bool (*progress)(void *ctx, uint64_t done, uint64_t total);
     void *ctx;
 };
 
-/* The type a tensor gets: with Q8_0 only matrices [n, multiple of 32] are quantised, without
- * position embeddings and OpenCLIP's transposed `text_projection`; of the rest, BF16 stays BF16,
+/* The type a tensor gets: only matrices [n, multiple of the block] are quantised, without position
+ * embeddings and OpenCLIP's transposed `text_projection`. Where columns divide by 32 but not by
+ * 256, Q5_0 stands in for Q4_K, Q5_1 for Q5_K and Q8_0 for Q6_K. Of the rest, BF16 stays BF16,
  * other types become F16. */
 enum dtype convert_type(const char *name, enum dtype from, int n_dim, const int64_t *dim,
                         enum dtype to);

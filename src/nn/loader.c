@@ -134,7 +134,7 @@ static const struct ckpt_tensor *need(struct loader *l, const char *name)
     if (!t)
         load_fail(l, "tensor %s.%s is missing; the file is incomplete or another kind of model",
                   l->scope, name);
-    else if (t->type == DTYPE_OTHER || t->type == DTYPE_I32)
+    else if (!dtype_is_float(t->type))
         fail_tensor(l, t, "has type %s, which cannot be used; convert the file first",
                     t->type_name);
     return l->rc ? NULL : t;

@@ -101,7 +101,7 @@ static bool looks_like_v(const struct image_model *m)
     const struct ckpt_tensor *t = checkpoint_find(
         m->file, "unet.up_blocks.3.attentions.2.transformer_blocks.0.norm1.bias");
     if (checkpoint_find(m->file, "unet.v_pred") || !t || m->family != IMAGE_SD2 || t->n_dim != 1 ||
-        t->dim[0] > 4096 || t->type == DTYPE_OTHER || t->type == DTYPE_Q8_0)
+        t->dim[0] > 4096 || dtype_block(t->type) > 1 || !dtype_is_float(t->type))
         return checkpoint_find(m->file, "unet.v_pred") != NULL;
     float x[4096];
     double sum = 0, sum2 = 0, n = (double)t->dim[0];

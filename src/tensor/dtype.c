@@ -32,6 +32,11 @@ int dtype_block(enum dtype type)
     return row(type)->block;
 }
 
+bool dtype_is_float(enum dtype type)
+{
+    return type < DTYPE_I32;
+}
+
 size_t dtype_row_size(enum dtype type, int64_t n)
 {
     const struct row *r = row(type);

@@ -15,8 +15,11 @@ enum dtype {
 /* "f16"; "other" for a number that is no type. */
 const char *dtype_name(enum dtype type);
 
-/* Elements per block: 1, or 32 for Q8_0. */
+/* Elements per block: 1, or 32 or 256 for quantised types. */
 int dtype_block(enum dtype type);
+
+/* Floating point numbers of any kind: what a weight can be. */
+bool dtype_is_float(enum dtype type);
 
 /* Bytes of n elements, n a multiple of the block and small enough for the product not to overflow;
  * 0 for DTYPE_OTHER. */

@@ -1,7 +1,7 @@
 /* quant.h - rows of elements between float and the storage types; the reference for the kernels.
  *
- * Q8_0 is ggml's: blocks of 32 elements, an F16 scale d followed by 32 signed bytes q, the element
- * is d * q (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, src/ggml-quants.c).
+ * The quantised types are ggml's; blocks.h draws them
+ * (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, src/ggml-quants.c).
  */
 #ifndef LAR_TENSOR_QUANT_H
 #define LAR_TENSOR_QUANT_H
@@ -14,8 +14,7 @@
  * of quant_to_f32 and `dst` of quant_from_f32 need no alignment: file mappings give none. */
 void quant_to_f32(enum dtype type, const void *src, float *dst, int64_t n);
 
-/* Rounds to nearest, ties to even; Q8_0 as ggml does (d = max |x| / 127 before rounding to F16,
- * q = x / d, halves away from zero). A NaN or infinity makes its Q8_0 block meaningless. */
+/* Rounds to nearest, ties to even; quantised types, as far as quantise_can(), as in quantise.h. */
 void quant_from_f32(enum dtype type, const float *src, void *dst, int64_t n);
 
 #endif

@@ -24,7 +24,7 @@ int64_t tensor_n_rows(const struct tensor *x)
 
 size_t tensor_size(const struct tensor *x)
 {
-    return dtype_row_size(x->type, tensor_n_cols(x)) * (size_t)tensor_n_rows(x);
+    return dtype_row_size(x->type, tensor_n(x));
 }
 
 bool tensor_same_shape(const struct tensor *a, const struct tensor *b)

@@ -11,7 +11,8 @@
 #define TENSOR_MAX_DIM 4
 
 /* Shapes are written outermost first: [n, h, w, c]; the last dimension is contiguous. Blocks of
- * quantised types run along the last dimension. */
+ * quantised types run through the elements in that order, over the ends of rows where these are no
+ * multiple of a block. */
 struct tensor {
     enum dtype type;
     int n_dim;                   /* 1 .. TENSOR_MAX_DIM */

@@ -156,6 +156,7 @@ static void types_are_converted(void **state)
         const char *name;
         enum dtype type;
     } rows[] = {{"a.gguf", DTYPE_Q8_0},        {"b.gguf", DTYPE_F32},
+                {"g.gguf", DTYPE_Q4_0},        {"h.gguf", DTYPE_Q5_K},
                 {"c.gguf", DTYPE_BF16},        {"d.safetensors", DTYPE_F16},
                 {"e.safetensors", DTYPE_BF16}, {"f.safetensors", DTYPE_F32}};
     (void)state;
@@ -175,6 +176,13 @@ static void types_are_converted(void **state)
 
 static void only_fitting_matrices_are_quantised(void **state)
 {
+    static const struct {
+        enum dtype to;
+        int64_t cols;
+        enum dtype want;
+    } blocks[] = {{DTYPE_Q4_0, 96, DTYPE_Q4_0},  {DTYPE_Q4_K, 512, DTYPE_Q4_K},
+                  {DTYPE_Q4_K, 320, DTYPE_Q5_0}, {DTYPE_Q5_K, 320, DTYPE_Q5_1},
+                  {DTYPE_Q6_K, 320, DTYPE_Q8_0}, {DTYPE_Q6_K, 40, DTYPE_F16}};
     static const struct {
         const char *name;
         enum dtype from;
@@ -201,6 +209,10 @@ static void only_fitting_matrices_are_quantised(void **state)
         assert_int_equal(
             convert_type(rows[i].name, rows[i].from, rows[i].n_dim, rows[i].dim, DTYPE_Q8_0),
             rows[i].want);
+    for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++)
+        assert_int_equal(convert_type("unet.x.weight", DTYPE_F32, 2, (int64_t[]){8, blocks[i].cols},
+                                      blocks[i].to),
+                         blocks[i].want);
 }
 
 /* A checkpoint of one F32 tensor [4]. */

@@ -7,8 +7,10 @@
 #include "support/hash_weights.h"
 #include "tensor/half.h"
 #include "tensor/quant.h"
+#include "tensor/quantise.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,6 +105,124 @@ static void types_equal_the_reference(void **state)
     free(bytes);
 }
 
+/* The hashes and errors come from tools/reference/quant.py. */
+static const struct {
+    enum dtype type;
+    int half[2]; /* where the block has its F16 fields */
+    uint64_t hash;
+    double most; /* error of quantising; 0: cannot */
+} blocks[] = {
+    {DTYPE_Q4_0, {0, 0}, 0x4a55ea9ee232e9a8, 0.093453},
+    {DTYPE_Q4_1, {0, 2}, 0xd4f9d3e7647c7310, 0.087565},
+    {DTYPE_Q5_0, {0, 0}, 0x0296d9ef9b116c04, 0.046497},
+    {DTYPE_Q5_1, {0, 2}, 0xc3ca17670de8f7da, 0.042367},
+    {DTYPE_Q8_0, {0, 0}, 0xacab93f67a668e3a, 0.005834},
+    {DTYPE_Q2_K, {80, 82}, 0x6c2b3775b3a07f1e, 0},
+    {DTYPE_Q3_K, {108, 108}, 0x27e5cbc00e99d515, 0},
+    {DTYPE_Q4_K, {0, 2}, 0x9a6b9b49e4f19e0f, 0.087565},   /* Q4_1's, with half a bit less */
+    {DTYPE_Q5_K, {0, 2}, 0xc9ffc3f43ca8774b, 0.042367},   /* Q5_1's */
+    {DTYPE_Q6_K, {208, 208}, 0x0b9e5f1cf756b5a0, 0.0235}, /* half of Q5_0's */
+};
+
+#define N_BLOCK_TYPES (sizeof(blocks) / sizeof(blocks[0]))
+
+static struct hash_stream stream(const char *fmt, const char *text)
+{
+    char name[64];
+    snprintf(name, sizeof(name), fmt, text);
+    return (struct hash_stream){.seed = hash_fnv1a(name, strlen(name)), .scale = 1};
+}
+
+static void any_block_is_read_as_the_reference_reads_it(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < N_BLOCK_TYPES; k++) {
+        enum dtype type = blocks[k].type;
+        int n = 64 * dtype_block(type), size = (int)dtype_row_size(type, dtype_block(type));
+        struct hash_stream s = stream("blocks.%s", dtype_name(type));
+        unsigned char *raw = mem_alloc((size_t)(64 * size) + 1);
+        float *x = mem_alloc((size_t)n * sizeof(*x));
+        for (int i = 0; i < 64 * size; i++)
+            raw[1 + i] = (unsigned char)((hash_stream_at(&s, (uint64_t)i) + 1) * 128);
+        for (int b = 0; b < 64; b++)
+            for (int h = 0; h < 2; h++)
+                raw[1 + b * size + blocks[k].half[h] + 1] &= 0xbf;
+        quant_to_f32(type, raw + 1, x, n); /* unaligned */
+        uint64_t hash = hash_fnv1a(x, (size_t)n * sizeof(*x));
+        if (hash != blocks[k].hash)
+            fail_msg("%s: hash %llx", dtype_name(type), (unsigned long long)hash);
+        free(raw);
+        free(x);
+    }
+}
+
+static double bell(int i)
+{
+    static const char *const names[] = {"0", "1", "2", "3"};
+    double sum = 0;
+    for (int k = 0; k < 4; k++) {
+        struct hash_stream s = stream("bell.%s", names[k]);
+        sum += hash_stream_at(&s, (uint64_t)i);
+    }
+    return sum;
+}
+
+/* Bell-shaped values lose no more than with the reference's quantisers; zeros stay zeros. */
+static void quantised_values_stay_close(void **state)
+{
+    enum { COUNT = 1 << 14 };
+    float *x = mem_alloc(COUNT * sizeof(*x)), *y = mem_alloc(COUNT * sizeof(*y));
+    unsigned char *bytes = mem_alloc(COUNT * 2);
+    (void)state;
+    for (size_t k = 0; k < N_BLOCK_TYPES; k++) {
+        enum dtype type = blocks[k].type;
+        double sum = 0;
+        assert_int_equal(quantise_can(type), blocks[k].most > 0);
+        if (!quantise_can(type))
+            continue;
+        for (int i = 0; i < COUNT; i++)
+            x[i] = (float)bell(i);
+        quant_from_f32(type, x, bytes, COUNT);
+        quant_to_f32(type, bytes, y, COUNT);
+        for (int i = 0; i < COUNT; i++)
+            sum += pow((double)x[i] - (double)y[i], 2);
+        if (!(sqrt(sum / COUNT) <= blocks[k].most))
+            fail_msg("%s: rms %.6f", dtype_name(type), sqrt(sum / COUNT));
+        memset(x, 0, 256 * sizeof(*x));
+        quant_from_f32(type, x, bytes, 256);
+        quant_to_f32(type, bytes, y, 256);
+        for (int i = 0; i < 256; i++)
+            assert_true(y[i] == 0);
+    }
+    free(x);
+    free(y);
+    free(bytes);
+}
+
+/* One sign, one value, NaN and infinity: nothing leaves the block's range or crashes. */
+static void odd_blocks_are_quantised(void **state)
+{
+    float x[256], y[256];
+    unsigned char bytes[1024];
+    (void)state;
+    for (size_t k = 0; k < N_BLOCK_TYPES; k++) {
+        enum dtype type = blocks[k].type;
+        if (!quantise_can(type))
+            continue;
+        for (int sign = -1; sign <= 1; sign += 2) {
+            for (int i = 0; i < 256; i++)
+                x[i] = (float)sign * (3 + (float)(i % 16) / 64);
+            quant_from_f32(type, x, bytes, 256);
+            quant_to_f32(type, bytes, y, 256);
+            for (int i = 0; i < 256; i++) /* within a step of the coarsest scale, max / 7 */
+                assert_true(fabsf(x[i] - y[i]) < 3.5f / 7);
+        }
+        x[3] = NAN;
+        x[40] = INFINITY;
+        quant_from_f32(type, x, bytes, 256);
+    }
+}
+
 static void types_have_names_and_sizes(void **state)
 {
     (void)state;
@@ -116,6 +236,9 @@ static void types_have_names_and_sizes(void **state)
     assert_int_equal(dtype_from_ggml(UINT32_MAX), DTYPE_OTHER);
     assert_int_equal(dtype_from_safetensors("F16"), DTYPE_F16);
     assert_int_equal(dtype_from_safetensors("f16"), DTYPE_OTHER);
+    assert_int_equal(dtype_from_ggml(12), DTYPE_Q4_K);
+    assert_int_equal(dtype_row_size(DTYPE_Q6_K, 512), 420);
+    assert_true(dtype_is_float(DTYPE_Q6_K) && !dtype_is_float(DTYPE_I32));
     assert_null(dtype_safetensors(DTYPE_Q8_0));
     assert_int_equal(dtype_ggml(DTYPE_BF16), 30);
 }
@@ -127,6 +250,9 @@ int main(void)
         cmocka_unit_test(halves_round_to_even),
         cmocka_unit_test(bf16_rounds_to_even_and_keeps_nan),
         cmocka_unit_test(types_equal_the_reference),
+        cmocka_unit_test(any_block_is_read_as_the_reference_reads_it),
+        cmocka_unit_test(quantised_values_stay_close),
+        cmocka_unit_test(odd_blocks_are_quantised),
         cmocka_unit_test(types_have_names_and_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
