@@ -10,6 +10,7 @@
 #include "cpu/kernels.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #define PIXELS 256 /* per chunk */
@@ -22,6 +23,7 @@ struct norm {
     bool silu;
     int n_group;
     long channels, pixels, n_chunks; /* pixels and chunks per sample */
+    long skipped, stride;            /* pixels left out before these, and pixels in memory */
     float *pivot;                    /* [n][channels]: the first pixel of each sample */
     float *moments;                  /* [n][n_chunks][2][channels], of x - pivot */
     float *mul, *add;                /* [n][channels] */
@@ -82,7 +84,7 @@ static void add_chunk(const struct norm *n, long i, float *tmp)
     float *sum = n->moments + i * 2 * n->channels;
     memset(sum, 0, (size_t)(2 * n->channels) * sizeof(*sum));
     for (long p = 0; p < count; p++) {
-        int64_t at = (sample * n->pixels + first + p) * n->channels;
+        int64_t at = (sample * n->stride + n->skipped + first + p) * n->channels;
         n->c->k->add_moments(sum, sum + n->channels, cpu_floats(n->c, n->x, at, n->channels, tmp),
                              n->pivot + sample * n->channels, n->channels);
     }
@@ -104,26 +106,39 @@ static double over_chunks(const struct norm *n, const float *moment)
     return sum;
 }
 
-/* mul and add of one group of one sample. The squares are of distances from a pixel: where the
- * mean is far from 0, E[x^2] - mean^2 would be all rounding. */
-static void group_affine(const struct norm *n, long sample, long group)
+struct moments {
+    double mean, var;
+};
+
+/* Of one group of one sample. The squares are of distances from a pixel: where the mean is far
+ * from 0, E[x^2] - mean^2 would be all rounding. */
+static struct moments group_moments(const struct norm *n, long sample, long group)
 {
     long size = n->channels / n->n_group, c0 = group * size;
     const float *sum = n->moments + sample * n->n_chunks * 2 * n->channels;
     const float *sum2 = sum + n->channels, *pivot = n->pivot + sample * n->channels;
-    double pixels = (double)n->pixels, mean = 0, var = 0;
+    double pixels = (double)n->pixels;
+    struct moments m = {0, 0};
     for (long c = c0; c < c0 + size; c++)
-        mean += (over_chunks(n, sum + c) / pixels + (double)pivot[c]) / (double)size;
+        m.mean += (over_chunks(n, sum + c) / pixels + (double)pivot[c]) / (double)size;
     for (long c = c0; c < c0 + size; c++) {
-        double d = mean - (double)pivot[c];
+        double d = m.mean - (double)pivot[c];
         double squares = over_chunks(n, sum2 + c) - 2 * d * over_chunks(n, sum + c);
-        var += (squares / pixels + d * d) / (double)size;
+        m.var += (squares / pixels + d * d) / (double)size;
     }
-    double inv = 1 / sqrt((var > 0 || isnan(var) ? var : 0) + (double)n->eps);
+    m.var = m.var > 0 || isnan(m.var) ? m.var : 0;
+    return m;
+}
+
+/* mul and add of one group of one sample. */
+static void group_affine(const struct norm *n, long sample, long group, struct moments m)
+{
+    long size = n->channels / n->n_group, c0 = group * size;
+    double inv = 1 / sqrt(m.var + (double)n->eps);
     for (long c = c0; c < c0 + size; c++) {
         double w = (double)n->w[c] * inv;
         n->mul[sample * n->channels + c] = (float)w;
-        n->add[sample * n->channels + c] = (float)((double)n->b[c] - mean * w);
+        n->add[sample * n->channels + c] = (float)((double)n->b[c] - m.mean * w);
     }
 }
 
@@ -147,9 +162,41 @@ static void apply_chunks(long begin, long end, int worker, void *ctx)
     }
 }
 
+/* Memory for all of struct norm's arrays. */
+static int alloc(struct norm *n, long samples, struct err *e)
+{
+    n->n_chunks = (n->pixels + PIXELS - 1) / PIXELS;
+    n->worker_size = cpu_round64((size_t)n->channels * sizeof(float));
+    size_t moments = cpu_round64((size_t)(samples * n->n_chunks * 2 * n->channels) * sizeof(float));
+    size_t each = cpu_round64((size_t)(samples * n->channels) * sizeof(float));
+    char *scratch = cpu_scratch(n->c, moments + 3 * each + 2 * n->worker_size, n->worker_size, e);
+    if (!scratch)
+        return ERR_NOMEM;
+    char *vectors = scratch + moments + 3 * each;
+    n->moments = (float *)scratch;
+    n->mul = (float *)(scratch + moments);
+    n->add = (float *)(scratch + moments + each);
+    n->pivot = (float *)(scratch + moments + 2 * each);
+    n->w = (float *)vectors;
+    n->b = (float *)(vectors + n->worker_size);
+    n->worker = vectors + 2 * n->worker_size;
+    return 0;
+}
+
+static void sum_up(const struct norm *n, long samples)
+{
+    for (long i = 0; i < samples; i++) {
+        int64_t at = (i * n->stride + n->skipped) * n->channels;
+        const float *first = cpu_floats(n->c, n->x, at, n->channels, (float *)n->worker);
+        n->c->k->scale(n->pivot + i * n->channels, first, 1, 0, n->channels);
+    }
+    parallel_for(n->c->pool, samples * n->n_chunks, 1, add_chunks, (void *)(uintptr_t)n);
+}
+
 int cpu_groupnorm(struct cpu *c, const struct op *op, struct err *e)
 {
     const struct tensor *x = op->src[0];
+    const float *given = op->src[3] ? op->src[3]->data : NULL; /* [n, n_group, 2] */
     struct norm n = {.c = c,
                      .x = x,
                      .out = op->out,
@@ -158,29 +205,39 @@ int cpu_groupnorm(struct cpu *c, const struct op *op, struct err *e)
                      .n_group = op->n_group,
                      .channels = (long)tensor_n_cols(x)};
     long samples = (long)x->dim[0];
-    n.pixels = (long)tensor_n_rows(x) / samples;
-    n.n_chunks = (n.pixels + PIXELS - 1) / PIXELS;
-    n.worker_size = cpu_round64((size_t)n.channels * sizeof(float));
-    size_t moments = cpu_round64((size_t)(samples * n.n_chunks * 2 * n.channels) * sizeof(float));
-    size_t each = cpu_round64((size_t)(samples * n.channels) * sizeof(float));
-    char *scratch = cpu_scratch(c, moments + 3 * each + 2 * n.worker_size, n.worker_size, e);
-    if (!scratch)
+    n.pixels = n.stride = (long)tensor_n_rows(x) / samples;
+    if (alloc(&n, samples, e))
         return ERR_NOMEM;
-    char *vectors = scratch + moments + 3 * each;
-    n.moments = (float *)scratch;
-    n.mul = (float *)(scratch + moments);
-    n.add = (float *)(scratch + moments + each);
-    n.pivot = (float *)(scratch + moments + 2 * each);
-    n.w = vector_or(op->src[1], 1, (float *)vectors, n.channels);
-    n.b = vector_or(op->src[2], 0, (float *)(vectors + n.worker_size), n.channels);
-    n.worker = vectors + 2 * n.worker_size;
-    for (long i = 0; i < samples; i++)
-        c->k->scale(n.pivot + i * n.channels,
-                    cpu_floats(c, x, i * n.pixels * n.channels, n.channels, (float *)n.worker), 1,
-                    0, n.channels);
-    parallel_for(c->pool, samples * n.n_chunks, 1, add_chunks, &n);
-    for (long i = 0; i < samples * n.n_group; i++)
-        group_affine(&n, i / n.n_group, i % n.n_group);
+    n.w = vector_or(op->src[1], 1, (float *)(uintptr_t)n.w, n.channels);
+    n.b = vector_or(op->src[2], 0, (float *)(uintptr_t)n.b, n.channels);
+    if (!given)
+        sum_up(&n, samples);
+    for (long i = 0; i < samples * n.n_group; i++) {
+        long sample = i / n.n_group, group = i % n.n_group;
+        struct moments m = given ? (struct moments){(double)given[2 * i], (double)given[2 * i + 1]}
+                                 : group_moments(&n, sample, group);
+        group_affine(&n, sample, group, m);
+    }
     parallel_for(c->pool, samples * n.n_chunks, 1, apply_chunks, &n);
+    return 0;
+}
+
+int cpu_moments(struct cpu *c, const struct op *op, struct err *e)
+{
+    const struct tensor *x = op->src[0];
+    struct norm n = {.c = c, .x = x, .n_group = op->n_group, .channels = (long)tensor_n_cols(x)};
+    long samples = (long)x->dim[0], width = (long)x->dim[2];
+    n.stride = (long)x->dim[1] * width;
+    n.skipped = op->pad[0] * width;
+    n.pixels = n.stride - n.skipped - op->pad[2] * width;
+    if (alloc(&n, samples, e))
+        return ERR_NOMEM;
+    sum_up(&n, samples);
+    float *out = op->out->data;
+    for (long i = 0; i < samples * n.n_group; i++) {
+        struct moments m = group_moments(&n, i / n.n_group, i % n.n_group);
+        out[2 * i] = (float)m.mean;
+        out[2 * i + 1] = (float)m.var;
+    }
     return 0;
 }

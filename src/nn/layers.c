@@ -100,10 +100,11 @@ struct tensor *layernorm(struct tape *t, const struct norm *n, struct tensor *x)
 
 struct tensor *groupnorm(struct tape *t, const struct norm *n, struct tensor *x)
 {
-    return op_groupnorm(t, x, n->w, n->b, (struct groupnorm){n->n_group, n->eps, false});
+    return op_groupnorm(t, x, n->w, n->b,
+                        (struct groupnorm){n->n_group, n->eps, false, n->moments});
 }
 
 struct tensor *groupnorm_silu(struct tape *t, const struct norm *n, struct tensor *x)
 {
-    return op_groupnorm(t, x, n->w, n->b, (struct groupnorm){n->n_group, n->eps, true});
+    return op_groupnorm(t, x, n->w, n->b, (struct groupnorm){n->n_group, n->eps, true, n->moments});
 }

@@ -38,7 +38,8 @@ struct tensor *conv_add(struct tape *t, const struct conv *c, struct tensor *x,
 struct norm {
     struct tensor *w, *b; /* [n] */
     float eps;
-    int n_group; /* GroupNorm */
+    int n_group;            /* GroupNorm */
+    struct tensor *moments; /* GroupNorm: of the whole picture where x is a band; NULL: x's own */
 };
 void norm_load(struct loader *l, struct norm *x, const char *name, int64_t n, float eps);
 struct tensor *layernorm(struct tape *t, const struct norm *n, struct tensor *x);

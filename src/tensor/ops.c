@@ -189,17 +189,39 @@ struct tensor *op_layernorm(struct tape *t, struct tensor *x, struct tensor *w, 
     return record_like(t, &op, x);
 }
 
+static bool is_moments(const struct tensor *m, const struct tensor *x, int n_group)
+{
+    return !m || (m->type == DTYPE_F32 && m->n_dim == 3 && m->dim[0] == x->dim[0] &&
+                  m->dim[1] == n_group && m->dim[2] == 2);
+}
+
 struct tensor *op_groupnorm(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
                             struct groupnorm p)
 {
-    struct op op = {
-        .kind = OP_GROUPNORM, .src = {x, w, b}, .eps = p.eps, .n_group = p.n_group, .silu = p.silu};
+    struct op op = {.kind = OP_GROUPNORM,
+                    .src = {x, w, b, p.moments},
+                    .eps = p.eps,
+                    .n_group = p.n_group,
+                    .silu = p.silu};
     if (tape_failed(t))
         return x;
     int64_t c = tensor_n_cols(x);
     if (!is_vector(w, c) || !is_vector(b, c) || p.n_group < 1 || c % p.n_group)
         return misfit(t, OP_GROUPNORM, x, is_vector(w, c) && !is_vector(b, c) ? b : w);
+    if (!is_moments(p.moments, x, p.n_group))
+        return misfit(t, OP_GROUPNORM, x, p.moments);
     return record_like(t, &op, x);
+}
+
+struct tensor *op_moments(struct tape *t, struct tensor *x, int n_group, int top, int bottom)
+{
+    struct op op = {.kind = OP_MOMENTS, .src = {x}, .n_group = n_group, .pad = {top, 0, bottom, 0}};
+    if (tape_failed(t))
+        return x;
+    if (x->n_dim != 4 || n_group < 1 || tensor_n_cols(x) % n_group || top < 0 || bottom < 0 ||
+        (int64_t)top + bottom >= x->dim[1])
+        return misfit(t, OP_MOMENTS, x, x);
+    return tape_record(t, &op, DTYPE_F32, 3, (int64_t[]){x->dim[0], n_group, 2});
 }
 
 struct tensor *op_attention(struct tape *t, struct tensor *q, struct tensor *k, struct tensor *v,

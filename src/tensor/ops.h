@@ -55,9 +55,13 @@ struct groupnorm {
     int n_group;
     float eps;
     bool silu;
+    struct tensor *moments; /* taken in place of x's own: as of op_moments(); or NULL */
 };
 struct tensor *op_groupnorm(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
                             struct groupnorm p);
+/* x [n, h, w, c] without the first `top` and the last `bottom` of the h rows -> [n, n_group, 2]
+ * f32: mean and variance of each group of channels. For pictures normalised band by band. */
+struct tensor *op_moments(struct tape *t, struct tensor *x, int n_group, int top, int bottom);
 
 /* q [n, tq, n_head * d], k and v [n, tk, n_head * d] -> [n, tq, n_head * d]. With `causal`, query i
  * sees keys 0 .. i. */

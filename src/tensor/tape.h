@@ -36,9 +36,9 @@ struct op {
     float factor; /* scale */
     float offset; /* scale */
     int n_head;   /* attention */
-    int n_group;  /* groupnorm */
+    int n_group;  /* groupnorm, moments */
     int stride;   /* conv2d */
-    int pad[4];   /* conv2d: top, left, bottom, right */
+    int pad[4];   /* conv2d: top, left, bottom, right; moments: rows left out */
     bool causal;  /* attention */
     bool silu;    /* groupnorm: SiLU follows */
 };

@@ -117,6 +117,11 @@ static const struct op_row op_rows[] = {
     {.kind = OP_GROUPNORM, {3, 2, 7, 96}, .param = 32},
     {.kind = OP_GROUPNORM, {1, 17, 16, 7}, .param = 7},
     {.kind = OP_GROUPNORM, {1, 2, 2, 5}, .param = 1},
+    {.kind = OP_GROUPNORM, {2, 3, 5, 33}, {2, 11, 2}, .param = 11, .flag = true},
+    {.kind = OP_GROUPNORM, {1, 19, 28, 6}, {1, 3, 2}, .param = 3},
+    {.kind = OP_MOMENTS, {1, 1, 1, 4}, .param = 2},
+    {.kind = OP_MOMENTS, {2, 7, 5, 33}, .param = 11, .pad = {2, 0, 3, 0}},
+    {.kind = OP_MOMENTS, {1, 23, 28, 6}, .param = 3, .pad = {1, 0, 0, 0}},
 
     {.kind = OP_ATTENTION, {1, 1, 8}, {1, 1, 8}, .param = 1},
     {.kind = OP_ATTENTION, {2, 7, 24}, {2, 7, 24}, .param = 3, .flag = true},

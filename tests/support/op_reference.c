@@ -123,19 +123,28 @@ static void geglu(struct work *w)
     }
 }
 
-/* Normalises `rows` x `cols` elements, a row every `stride`, channels from c0 on. */
-static void normalise(struct work *w, int64_t first, int64_t n_rows, int64_t stride, int64_t c0,
-                      int64_t cols)
+/* Mean and variance of `rows` x `cols` elements, a row every `stride`. */
+static void moments_of(const double *x, int64_t n, int64_t stride, int64_t cols, double m[2])
+{
+    m[0] = m[1] = 0;
+    for (int64_t i = 0; i < n; i++)
+        m[0] += x[i / cols * stride + i % cols] / (double)n;
+    for (int64_t i = 0; i < n; i++)
+        m[1] += pow(x[i / cols * stride + i % cols] - m[0], 2) / (double)n;
+}
+
+/* Normalises `rows` x `cols` elements, a row of `stride` channels (0: just one row); with
+ * these moments or, for NULL, their own. */
+static void normalise(struct work *w, int64_t first, int64_t n_rows, int64_t stride, int64_t cols,
+                      const double *given)
 {
     const double *x = w->v[0] + first;
-    double mean = 0, var = 0, count = (double)(n_rows * cols);
-    for (int64_t i = 0; i < n_rows * cols; i++)
-        mean += x[i / cols * stride + i % cols] / count;
-    for (int64_t i = 0; i < n_rows * cols; i++)
-        var += pow(x[i / cols * stride + i % cols] - mean, 2) / count;
-    double inv = 1 / sqrt(var + (double)w->op->eps);
+    double own[2];
+    moments_of(x, n_rows * cols, stride, cols, own);
+    const double *m = given ? given : own;
+    double mean = m[0], inv = 1 / sqrt(m[1] + (double)w->op->eps);
     for (int64_t i = 0; i < n_rows * cols; i++) {
-        int64_t at = i / cols * stride + i % cols, c = c0 + i % cols;
+        int64_t at = i / cols * stride + i % cols, c = (stride ? first % stride : 0) + i % cols;
         double scale = w->v[1] ? w->v[1][c] : 1, shift = w->v[2] ? w->v[2][c] : 0;
         double y = (x[at] - mean) * inv * scale + shift;
         w->out[first + at] = w->op->silu ? y / (1 + exp(-y)) : y;
@@ -147,16 +156,35 @@ static void layernorm(struct work *w)
 {
     int64_t cols = tensor_n_cols(w->c->out);
     for (int64_t r = 0; r < tensor_n_rows(w->c->out); r++)
-        normalise(w, r * cols, 1, 0, 0, cols);
+        normalise(w, r * cols, 1, 0, cols, NULL);
 }
 
 static void groupnorm(struct work *w)
 {
     int64_t channels = tensor_n_cols(w->c->out), samples = w->c->out->dim[0];
-    int64_t pixels = tensor_n_rows(w->c->out) / samples, size = channels / w->op->n_group;
-    for (int64_t s = 0; s < samples; s++)
-        for (int64_t g = 0; g < w->op->n_group; g++)
-            normalise(w, s * pixels * channels + g * size, pixels, channels, g * size, size);
+    int64_t pixels = tensor_n_rows(w->c->out) / samples, groups = w->op->n_group;
+    int64_t size = channels / groups;
+    for (int64_t i = 0; i < samples * groups; i++) {
+        int64_t at = i / groups * pixels * channels + i % groups * size;
+        const double *given = w->v[3] ? w->v[3] + 2 * i : NULL;
+        normalise(w, at, pixels, channels, size, given);
+    }
+}
+
+static void moments(struct work *w)
+{
+    const struct tensor *x = w->c->src[0];
+    int64_t channels = x->dim[3], groups = w->op->n_group, size = channels / groups;
+    int64_t rows = x->dim[1] - w->op->pad[0] - w->op->pad[2];
+    for (int64_t i = 0; i < x->dim[0] * groups; i++) {
+        int64_t row = i / groups * x->dim[1] + w->op->pad[0];
+        const double *first = w->v[0] + row * x->dim[2] * channels + i % groups * size;
+        moments_of(first, rows * x->dim[2] * size, channels, size, w->out + 2 * i);
+        w->slack[2 * i] = fabs(w->out[2 * i]);
+        for (int64_t k = 0; k < rows * x->dim[2] * size; k++) /* of squares from any pixel */
+            w->slack[2 * i + 1] += 8 * pow(first[k / size * channels + k % size] - first[0], 2) /
+                                   (double)(rows * x->dim[2] * size);
+    }
 }
 
 /* One query of one head: d values at q, keys and values `stride` elements apart. */
@@ -234,6 +262,7 @@ void op_reference_init(struct op_reference *r, const struct op_case *c)
         [OP_GEGLU] = geglu,
         [OP_LAYERNORM] = layernorm,
         [OP_GROUPNORM] = groupnorm,
+        [OP_MOMENTS] = moments,
         [OP_ATTENTION] = attention,
         [OP_UPSAMPLE] = upsample,
         [OP_CONCAT] = concat,

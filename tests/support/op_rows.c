@@ -51,6 +51,8 @@ static struct tensor *record_unary(struct op_case *c, const struct op_row *r)
         return op_soft_clamp(c->tape, x);
     case OP_GEGLU:
         return op_geglu(c->tape, x);
+    case OP_MOMENTS:
+        return op_moments(c->tape, x, r->param, r->pad[0], r->pad[2]);
     case OP_UPSAMPLE:
         return op_upsample(c->tape, x, r->y[0], r->y[1]);
     case OP_CAST:
@@ -73,9 +75,10 @@ static struct tensor *record(struct op_case *c, const struct op_row *r)
     if (r->kind == OP_LAYERNORM || r->kind == OP_GROUPNORM) {
         x = operand(c, 0, type, r->x);
         struct tensor *w = vector(c, r, 1, cols), *b = vector(c, r, 2, cols);
-        return r->kind == OP_LAYERNORM
-                   ? op_layernorm(t, x, w, b, 1e-5f)
-                   : op_groupnorm(t, x, w, b, (struct groupnorm){r->param, 1e-6f, r->flag});
+        struct tensor *moments = r->y[0] ? operand(c, 3, DTYPE_F32, r->y) : NULL;
+        struct groupnorm p = {r->param, 1e-6f, r->flag, moments};
+        return r->kind == OP_LAYERNORM ? op_layernorm(t, x, w, b, 1e-5f)
+                                       : op_groupnorm(t, x, w, b, p);
     }
     if (!r->y[0] || r->kind == OP_UPSAMPLE)
         return record_unary(c, r);
@@ -128,8 +131,9 @@ static float value(uint64_t seed, int64_t i, float scale, float offset)
 
 static void fill(const struct op_case *c, struct tensor *x, uint64_t seed, float scale)
 {
-    bool norm = c->op->kind == OP_LAYERNORM || c->op->kind == OP_GROUPNORM;
-    float offset = norm && x == c->src[0] ? 64.0f : 0.0f;
+    enum op_kind kind = c->op->kind;
+    bool norm = kind == OP_LAYERNORM || kind == OP_GROUPNORM || kind == OP_MOMENTS;
+    float offset = norm && (x == c->src[0] || x == c->src[3]) ? 64.0f : 0.0f;
     int64_t n_ids = c->src[0]->dim[0];
     int64_t n = tensor_n(x);
     if (x->type == DTYPE_I32) {

@@ -318,7 +318,7 @@ static void misfit_geglu(struct parts *p)
 }
 static void misfit_groups(struct parts *p)
 {
-    op_groupnorm(p->t, p->x4, &p->b3, &p->b3, (struct groupnorm){2, 1e-5f, false});
+    op_groupnorm(p->t, p->x4, &p->b3, &p->b3, (struct groupnorm){2, 1e-5f, false, NULL});
 }
 static void misfit_attention(struct parts *p)
 {
@@ -419,7 +419,7 @@ static void test_units(void **state)
     (void)state;
     x = op_conv2d(t, x, &w, NULL, (struct conv2d){7, {0}, NULL});
     assert_int_equal(tensor_n(x), 1);
-    x = op_groupnorm(t, x, NULL, NULL, (struct groupnorm){1, 1e-5f, true});
+    x = op_groupnorm(t, x, NULL, NULL, (struct groupnorm){1, 1e-5f, true, NULL});
     x = op_add(t, op_upsample(t, x, 1, 1), op_reshape(t, x, 1, (int64_t[]){1}));
     x = op_reshape3(t, x, 1, 1, 1);
     x = op_attention(t, x, x, x, 1, true);
