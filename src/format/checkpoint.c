@@ -71,6 +71,9 @@ static const struct marker {
     {"vae.", PREFIX, CANONICAL, ""},
     {"text_encoder.", PREFIX, CANONICAL, ""},
     {"text_encoder_2.", PREFIX, CANONICAL, ""},
+    {"controlnet.", PREFIX, CANONICAL, ""},
+    {"controlnet_", PREFIX, COMPONENT, "controlnet."}, /* before down_blocks, which it has too */
+    {"zero_convs.", PREFIX, LDM, "control_model."},
     {"input_blocks.", PREFIX, LDM, "model.diffusion_model."},
     {"encoder.down.", PREFIX, LDM, "first_stage_model."},
     {"decoder.up.", PREFIX, LDM, "first_stage_model."},
@@ -448,7 +451,8 @@ static int open_pipeline(struct checkpoint *c, struct err *e)
 /* The last part of a path, when it is the name of a component whose folder it can be. */
 static const char *component_of_path(struct checkpoint *c)
 {
-    static const char *const known[] = {"unet", "vae", "text_encoder", "text_encoder_2", NULL};
+    static const char *const known[] = {"unet",           "vae",        "text_encoder",
+                                        "text_encoder_2", "controlnet", NULL};
     size_t n = strlen(c->path);
     while (n > 1 && c->path[n - 1] == '/')
         n--;

@@ -72,14 +72,15 @@ static int64_t block_width(const struct unet_block *b)
     return b->n_layer > 0 ? resnet_n_out(&b->resnets[b->n_layer - 1]) : 0;
 }
 
-static void load_blocks(struct unet_loader *u)
+static void load_down(struct unet_loader *u)
 {
     struct unet *m = u->m;
     struct loader *l = &u->l;
     int64_t width = m->conv_in.w ? m->conv_in.w->dim[0] : 0;
     m->n_block = load_count(l, "down_blocks");
     if (m->n_block < 1 || m->n_block > UNET_MAX_BLOCK)
-        load_fail(l, "unet has %d down blocks; 1 to %d are supported", m->n_block, UNET_MAX_BLOCK);
+        load_fail(l, "%s has %d down blocks; 1 to %d are supported", l->scope, m->n_block,
+                  UNET_MAX_BLOCK);
     for (int i = 0; i < m->n_block && !load_done(l); i++) {
         load_push(l, "down_blocks.%d", i);
         load_block(u, &m->down[i], width, i);
@@ -89,30 +90,31 @@ static void load_blocks(struct unet_loader *u)
     load_push(l, "mid_block");
     load_block(u, &m->mid, width, m->n_block - 1);
     load_pop(l);
-    for (int i = 0; i < m->n_block && !load_done(l); i++) {
-        load_push(l, "up_blocks.%d", i);
-        load_block(u, &m->up[i], LOAD_ANY, m->n_block - 1 - i);
-        load_pop(l);
-    }
+    for (int i = 0; i < m->n_block && !load_done(l); i++)
+        if (!m->down[i].sampler.w != (i == m->n_block - 1))
+            load_fail(l, "%s: block %d lacks a sampler, or the last one has one", l->scope, i);
+    if (!load_done(l) && m->mid.n_layer != 2)
+        load_fail(l, "%s.mid_block has %d resnets, not 2", l->scope, m->mid.n_layer);
 }
 
 /* Every layer of the up path takes one skip of the down path, and blocks must sample where their
  * counterparts do, or the feature maps will not meet. */
-static void check_shape(struct unet_loader *u)
+static void load_up(struct unet_loader *u)
 {
     struct unet *m = u->m;
+    struct loader *l = &u->l;
     int pushed = 1, popped = 0;
-    for (int i = 0; i < m->n_block; i++) {
+    for (int i = 0; i < m->n_block && !load_done(l); i++) {
+        load_push(l, "up_blocks.%d", i);
+        load_block(u, &m->up[i], LOAD_ANY, m->n_block - 1 - i);
+        load_pop(l);
         pushed += m->down[i].n_layer + (m->down[i].sampler.w ? 1 : 0);
         popped += m->up[i].n_layer;
-        if (!m->down[i].sampler.w != (i == m->n_block - 1) ||
-            !m->up[i].sampler.w != (i == m->n_block - 1))
-            load_fail(&u->l, "unet: block %d lacks a sampler, or the last one has one", i);
+        if (!load_done(l) && !m->up[i].sampler.w != (i == m->n_block - 1))
+            load_fail(l, "unet: block %d lacks a sampler, or the last one has one", i);
     }
-    if (pushed != popped)
-        load_fail(&u->l, "unet: %d skips go down but %d come up", pushed, popped);
-    if (m->mid.n_layer != 2)
-        load_fail(&u->l, "unet.mid_block has %d resnets, not 2", m->mid.n_layer);
+    if (!load_done(l) && pushed != popped)
+        load_fail(l, "unet: %d skips go down but %d come up", pushed, popped);
 }
 
 static void load_embeddings(struct unet_loader *u)
@@ -138,36 +140,58 @@ static bool is_standard(const struct unet_loader *u)
            !config_bool(c, "dual_cross_attention", false);
 }
 
-int unet_open(struct unet *m, const struct checkpoint *file, struct err *e)
+/* What unet_open() and unet_open_encoder() share; the loader goes on from here. */
+static int start(struct unet_loader *u, struct unet *m, const struct checkpoint *file,
+                 const char *component, struct err *e)
 {
-    struct unet_loader u = {.m = m};
+    *u = (struct unet_loader){.m = m};
     *m = (struct unet){0};
-    int rc = config_open(&u.c, file, "unet", e);
+    int rc = config_open(&u->c, file, component, e);
     if (rc)
         return rc;
-    load_start(&u.l, file, &m->arena, "unet", e);
-    if (!is_standard(&u))
-        load_fail(&u.l, "unet: the configuration asks for a variant that is not supported");
-    u.resnet = (struct resnet_params){.n_group = config_int(&u.c, "norm_num_groups", 32, 1, 1024),
-                                      .eps = (float)config_real(&u.c, "norm_eps", 1e-5)};
-    u.fixed_head_size = load_dim(&u.l, "mid_block.attentions.0.proj_in.weight", 2) == 0;
-    load_embeddings(&u);
-    conv_load(&u.l, &m->conv_in, "conv_in", LOAD_ANY, LOAD_ANY, 3);
-    load_blocks(&u);
-    if (!load_done(&u.l))
-        check_shape(&u);
+    load_start(&u->l, file, &m->arena, component, e);
+    if (!is_standard(u))
+        load_fail(&u->l, "%s: the configuration asks for a variant that is not supported",
+                  component);
+    u->resnet = (struct resnet_params){.n_group = config_int(&u->c, "norm_num_groups", 32, 1, 1024),
+                                       .eps = (float)config_real(&u->c, "norm_eps", 1e-5)};
+    u->fixed_head_size = load_dim(&u->l, "mid_block.attentions.0.proj_in.weight", 2) == 0;
+    load_embeddings(u);
+    conv_load(&u->l, &m->conv_in, "conv_in", LOAD_ANY, LOAD_ANY, 3);
+    m->n_in = m->conv_in.w ? m->conv_in.w->dim[1] : 0;
+    load_down(u);
+    return 0;
+}
+
+static int finish(struct unet_loader *u)
+{
+    config_close(&u->c);
+    if (load_done(&u->l))
+        unet_close(u->m);
+    return load_done(&u->l);
+}
+
+int unet_open_encoder(struct unet *m, const struct checkpoint *file, const char *component,
+                      struct err *e)
+{
+    struct unet_loader u;
+    int rc = start(&u, m, file, component, e);
+    return rc ? rc : finish(&u);
+}
+
+int unet_open(struct unet *m, const struct checkpoint *file, struct err *e)
+{
+    struct unet_loader u;
+    int rc = start(&u, m, file, "unet", e);
+    if (rc)
+        return rc;
+    load_up(&u);
     int64_t width = block_width(&m->up[m->n_block > 0 ? m->n_block - 1 : 0]);
     norm_load(&u.l, &m->norm_out, "conv_norm_out", width, u.resnet.eps);
     m->norm_out.n_group = u.resnet.n_group;
     conv_load(&u.l, &m->conv_out, "conv_out", LOAD_ANY, width, 3);
-    config_close(&u.c);
-    if (load_done(&u.l)) {
-        unet_close(m);
-        return load_done(&u.l);
-    }
-    m->n_in = m->conv_in.w->dim[1];
-    m->n_out = m->conv_out.w->dim[0];
-    return 0;
+    m->n_out = m->conv_out.w ? m->conv_out.w->dim[0] : 0;
+    return finish(&u);
 }
 
 void unet_close(struct unet *m)
@@ -187,12 +211,6 @@ void unet_sinusoid(double t, float *out, int64_t n)
     if (n % 2)
         out[n - 1] = 0;
 }
-
-/* The skips of the down path, newest last. */
-struct skips {
-    struct tensor *x[1 + UNET_MAX_BLOCK * (UNET_MAX_LAYER + 1)];
-    int n;
-};
 
 /* SiLU of the sum of all embeddings, [n, n_emb] f32: every resnet starts from it, so that rounding
  * here would shift them all alike. */
@@ -227,7 +245,8 @@ static struct tensor *layer(struct tape *t, const struct unet_block *b, int i, s
 }
 
 static struct tensor *down_block(struct tape *t, const struct unet_block *b, struct tensor *x,
-                                 struct tensor *emb, struct tensor *context, struct skips *s)
+                                 struct tensor *emb, struct tensor *context,
+                                 struct unet_skips *s)
 {
     for (int i = 0; i < b->n_layer; i++)
         s->x[s->n++] = x = layer(t, b, i, x, emb, context);
@@ -250,7 +269,8 @@ static struct tensor *mid_block(struct tape *t, const struct unet_block *b, stru
 }
 
 static struct tensor *up_block(struct tape *t, const struct unet_block *b, struct tensor *x,
-                               struct tensor *emb, struct tensor *context, struct skips *s)
+                               struct tensor *emb, struct tensor *context,
+                               struct unet_skips *s)
 {
     for (int i = 0; i < b->n_layer; i++)
         x = layer(t, b, i, op_concat(t, x, s->x[--s->n]), emb, context);
@@ -265,21 +285,56 @@ static struct tensor *up_block(struct tape *t, const struct unet_block *b, struc
     return x;
 }
 
-struct tensor *unet_forward(struct tape *t, const struct unet *m, const struct unet_input *in)
+/* Everything behind the inputs' casts. emb [n, n_emb]. */
+static void encode(struct tape *t, const struct unet *m, const struct unet_input *in,
+                   struct tensor *emb, struct tensor *context, struct unet_skips *s)
 {
-    struct skips s = {.n = 1};
-    struct tensor *emb = embed(t, m, in); /* [n, n_emb] */
-    struct tensor *context = in->context ? op_cast(t, in->context, tape_type(t)) : NULL;
     struct tensor *x = op_cast(t, in->x, tape_type(t));
     tape_push(t, "conv_in");
-    x = s.x[0] = tape_result(t, conv(t, &m->conv_in, x, 1));
+    x = tape_result(t, conv(t, &m->conv_in, x, 1));
+    if (in->hint)
+        x = op_add(t, x, op_cast(t, in->hint, tape_type(t)));
     tape_pop(t);
+    s->x[0] = x;
+    s->n = 1;
     for (int i = 0; i < m->n_block; i++) {
         tape_push(t, "down_blocks.%d", i);
-        x = down_block(t, &m->down[i], x, emb, context, &s);
+        x = down_block(t, &m->down[i], x, emb, context, s);
         tape_pop(t);
     }
-    x = mid_block(t, &m->mid, x, emb, context);
+    s->mid = mid_block(t, &m->mid, x, emb, context);
+}
+
+static struct tensor *cast_context(struct tape *t, const struct unet_input *in)
+{
+    return in->context ? op_cast(t, in->context, tape_type(t)) : NULL;
+}
+
+void unet_encode(struct tape *t, const struct unet *m, const struct unet_input *in,
+                 struct unet_skips *s)
+{
+    struct tensor *emb = embed(t, m, in);
+    encode(t, m, in, emb, cast_context(t, in), s);
+}
+
+static void add_control(struct tape *t, struct unet_skips *s, const struct unet_skips *control)
+{
+    tape_push(t, "control");
+    for (int i = 0; i < s->n && i < control->n; i++)
+        s->x[i] = op_add(t, s->x[i], control->x[i]);
+    s->mid = op_add(t, s->mid, control->mid);
+    tape_pop(t);
+}
+
+struct tensor *unet_forward(struct tape *t, const struct unet *m, const struct unet_input *in)
+{
+    struct unet_skips s;
+    struct tensor *emb = embed(t, m, in); /* [n, n_emb] */
+    struct tensor *context = cast_context(t, in);
+    encode(t, m, in, emb, context, &s);
+    if (in->control)
+        add_control(t, &s, in->control);
+    struct tensor *x = s.mid;
     for (int i = 0; i < m->n_block; i++) {
         tape_push(t, "up_blocks.%d", i);
         x = up_block(t, &m->up[i], x, emb, context, &s);

@@ -24,6 +24,7 @@ struct checkpoint;
 
 #define UNET_MAX_BLOCK 8
 #define UNET_MAX_LAYER 8
+#define UNET_MAX_SKIP  (1 + UNET_MAX_BLOCK * (UNET_MAX_LAYER + 1))
 
 struct unet_block {
     int n_layer;
@@ -47,18 +48,34 @@ struct unet {
 };
 
 int unet_open(struct unet *m, const struct checkpoint *file, struct err *e);
+/* Only what unet_encode() needs, of the component "unet" or "controlnet". */
+int unet_open_encoder(struct unet *m, const struct checkpoint *file, const char *component,
+                      struct err *e);
 void unet_close(struct unet *m);
+
+/* What the way down leaves for the way up, and the middle's result. */
+struct unet_skips {
+    struct tensor *x[UNET_MAX_SKIP]; /* newest last */
+    int n;
+    struct tensor *mid;
+};
 
 /* Records one evaluation for a batch.
  *   x        [n, h, w, n_in]              scaled noisy latents
  *   time     [n, n_time] f32              unet_sinusoid() of each timestep
  *   context  [n, tokens, n_context]       hidden states of the prompts
  *   add      [n, n_add] or NULL           pooled text and size sinusoids
+ *   hint     [h, w, c] or NULL            added behind conv_in: what a ControlNet shall keep to
+ *   control  or NULL                      added to the skips and the middle, by ControlNets
  * -> [n, h, w, n_out] */
 struct unet_input {
-    struct tensor *x, *time, *context, *add;
+    struct tensor *x, *time, *context, *add, *hint;
+    const struct unet_skips *control;
 };
 struct tensor *unet_forward(struct tape *t, const struct unet *m, const struct unet_input *in);
+/* The same down to the middle. */
+void unet_encode(struct tape *t, const struct unet *m, const struct unet_input *in,
+                 struct unet_skips *s);
 
 /* out[n] = cos(t w_i), then sin(t w_i), w_i = 10000^(-i / (n / 2)): the embedding of a timestep or
  * of a size (diffusers' get_timestep_embedding with flip_sin_to_cos, in float as there). */

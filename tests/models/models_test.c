@@ -8,6 +8,7 @@
 #include "cpu/cpu.h"
 #include "format/checkpoint.h"
 #include "models/clip.h"
+#include "models/controlnet.h"
 #include "models/taesd.h"
 #include "models/unet.h"
 #include "models/vae.h"
@@ -122,30 +123,75 @@ static void fill_add(struct tensor *add, const struct unet *m, struct checkpoint
     }
 }
 
+/* The inputs that UNets and ControlNets have. */
+static struct unet_input denoiser_inputs(struct fixture *f, const struct unet *m)
+{
+    struct unet_input in = {.x = stages_input(f->t, f->ref, "input.sample"),
+                            .context = stages_input(f->t, f->ref, "input.context")};
+    in.time = tape_input(f->t, DTYPE_F32, "time", 2, (int64_t[]){in.x->dim[0], m->n_time});
+    if (m->n_add)
+        in.add = tape_input(f->t, DTYPE_F32, "add", 2, (int64_t[]){in.x->dim[0], m->n_add});
+    return in;
+}
+
+static void fill_denoiser_inputs(struct fixture *f, const struct unet *m,
+                                 const struct unet_input *in)
+{
+    float step;
+    stages_fill(in->x, f->ref, "input.sample");
+    stages_fill(in->context, f->ref, "input.context");
+    memcpy(&step, stages_tensor(f->ref, "input.timestep")->data, sizeof(step));
+    for (int64_t i = 0; i < in->x->dim[0]; i++)
+        unet_sinusoid((double)step, (float *)in->time->data + i * m->n_time, m->n_time);
+    if (in->add)
+        fill_add(in->add, m, f->ref);
+}
+
 static void check_unet(const char *variant, enum dtype type)
 {
     struct fixture f;
     struct unet m;
-    float step;
     setup(&f, variant, "unet", type);
     assert_ok(unet_open(&m, f.file, &f.e), f.e);
-    struct unet_input in = {.x = stages_input(f.t, f.ref, "input.sample"),
-                            .context = stages_input(f.t, f.ref, "input.context")};
-    in.time = tape_input(f.t, DTYPE_F32, "time", 2, (int64_t[]){in.x->dim[0], m.n_time});
-    if (m.n_add)
-        in.add = tape_input(f.t, DTYPE_F32, "add", 2, (int64_t[]){in.x->dim[0], m.n_add});
+    struct unet_input in = denoiser_inputs(&f, &m);
     struct tensor *out = tape_keep(f.t, unet_forward(f.t, &m, &in));
     assert_ok(tape_plan(f.t, &f.e), f.e);
-    stages_fill(in.x, f.ref, "input.sample");
-    stages_fill(in.context, f.ref, "input.context");
-    memcpy(&step, stages_tensor(f.ref, "input.timestep")->data, sizeof(step));
-    for (int64_t i = 0; i < in.x->dim[0]; i++)
-        unet_sinusoid((double)step, (float *)in.time->data + i * m.n_time, m.n_time);
-    if (in.add)
-        fill_add(in.add, &m, f.ref);
+    fill_denoiser_inputs(&f, &m, &in);
     run(&f, 30);
     stages_compare(out, f.ref, "output.sample", f.tolerance);
     unet_close(&m);
+    teardown(&f);
+}
+
+/* Twice, with the weights 0.4 and 0.3 of the reference's 0.7: several ControlNets add up. With bf16
+ * each of the two is rounded. */
+static void check_controlnet(const char *variant, enum dtype type)
+{
+    struct fixture f;
+    struct controlnet m;
+    struct unet_skips sum = {.n = 0};
+    setup(&f, variant, "controlnet", type);
+    assert_ok(controlnet_open(&m, f.file, &f.e), f.e);
+    struct unet_input in = denoiser_inputs(&f, &m.unet);
+    struct tensor *picture = stages_input(f.t, f.ref, "input.picture");
+    struct tensor *hint = controlnet_hint(f.t, &m, picture);
+    in.hint = op_reshape(f.t, hint, 3, hint->dim + 1);
+    controlnet_forward(f.t, &m, &in, 0.4, &sum);
+    controlnet_forward(f.t, &m, &in, 0.3, &sum);
+    for (int i = 0; i < sum.n; i++)
+        tape_keep(f.t, sum.x[i]);
+    tape_keep(f.t, sum.mid);
+    assert_ok(tape_plan(f.t, &f.e), f.e);
+    fill_denoiser_inputs(&f, &m.unet, &in);
+    stages_fill(picture, f.ref, "input.picture");
+    run(&f, 30);
+    for (int i = 0; i < sum.n; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "output.%d", i);
+        stages_compare(sum.x[i], f.ref, name, 2 * f.tolerance);
+    }
+    stages_compare(sum.mid, f.ref, "output.mid", 2 * f.tolerance);
+    controlnet_close(&m);
     teardown(&f);
 }
 
@@ -210,6 +256,10 @@ BOTH(openclip_bigg, check_clip("openclip-bigg", "text_encoder_2", DTYPE_F32, tru
 BOTH(unet_sd15, check_unet("unet-sd15", DTYPE_F32), check_unet("unet-sd15", DTYPE_BF16))
 BOTH(unet_sd21, check_unet("unet-sd21", DTYPE_F32), check_unet("unet-sd21", DTYPE_BF16))
 BOTH(unet_sdxl, check_unet("unet-sdxl", DTYPE_F32), check_unet("unet-sdxl", DTYPE_BF16))
+BOTH(controlnet_sd15, check_controlnet("controlnet-sd15", DTYPE_F32),
+     check_controlnet("controlnet-sd15", DTYPE_BF16))
+BOTH(controlnet_sdxl, check_controlnet("controlnet-sdxl", DTYPE_F32),
+     check_controlnet("controlnet-sdxl", DTYPE_BF16))
 BOTH(vae_kl, check_vae(DTYPE_F32), check_vae(DTYPE_BF16))
 BOTH(taesd, check_taesd(DTYPE_F32), check_taesd(DTYPE_BF16))
 
@@ -219,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {ROWS(clip_l),    ROWS(openclip_h), ROWS(openclip_bigg),
                                        ROWS(unet_sd15), ROWS(unet_sd21),  ROWS(unet_sdxl),
+                                       ROWS(controlnet_sd15), ROWS(controlnet_sdxl),
                                        ROWS(vae_kl),    ROWS(taesd)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

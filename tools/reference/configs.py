@@ -53,6 +53,17 @@ def unet_sdxl(channels, context, depth, time_dim, adm):
                 use_linear_projection=True)
 
 
+def controlnet(unet_config, hint):
+    """The ControlNet of a UNet: the keys both have, and the widths of the picture's embedding."""
+    shared = ("act_fn", "attention_head_dim", "block_out_channels", "cross_attention_dim", "down_block_types",
+              "downsample_padding", "flip_sin_to_cos", "freq_shift", "in_channels", "layers_per_block",
+              "mid_block_scale_factor", "norm_eps", "norm_num_groups", "use_linear_projection",
+              "transformer_layers_per_block", "addition_embed_type", "addition_time_embed_dim",
+              "projection_class_embeddings_input_dim")
+    return {"_class_name": "ControlNetModel", **{k: unet_config[k] for k in shared if k in unet_config},
+            "conditioning_embedding_out_channels": hint, "controlnet_conditioning_channel_order": "rgb"}
+
+
 def vae(channels, **more):
     config = {
         "_class_name": "AutoencoderKL",
@@ -192,6 +203,9 @@ TINY = {
                  clip(192, 4, "gelu", 128), vae(_TINY_VAE, **XL_VAE)),
     "taesd": {"vae": taesd(32)},
 }
+_TINY_HINT = [16, 16, 32, 64]
+for _family in ("sd15", "sdxl"):
+    TINY["controlnet-" + _family] = {"controlnet": controlnet(TINY[_family]["unet"], _TINY_HINT)}
 
 _VAE = [128, 256, 512, 512]
 _21 = dict(channels=[320, 640, 1280, 1280], context=1024)

@@ -6,7 +6,7 @@ import diffusers
 import torch
 import transformers
 
-WEIGHTED = ("text_encoder", "text_encoder_2", "unet", "vae")
+WEIGHTED = ("text_encoder", "text_encoder_2", "unet", "vae", "controlnet")
 
 
 def build(component, config):

@@ -29,6 +29,9 @@ STAGES = {
         "Timesteps", "TimestepEmbedding", "ResnetBlock2D", "Transformer2DModel", "BasicTransformerBlock",
         "Attention", "FeedForward", "Downsample2D", "Upsample2D", "DownBlock2D", "UpBlock2D",
         "CrossAttnDownBlock2D", "CrossAttnUpBlock2D", "UNetMidBlock2DCrossAttn"),
+    "ControlNetModel": (
+        "Timesteps", "TimestepEmbedding", "ResnetBlock2D", "Transformer2DModel", "BasicTransformerBlock",
+        "Attention", "FeedForward", "Downsample2D", "ControlNetConditioningEmbedding"),
     "AutoencoderKL": (
         "ResnetBlock2D", "Attention", "Downsample2D", "Upsample2D", "DownEncoderBlock2D", "UpDecoderBlock2D",
         "UNetMidBlock2D"),
@@ -143,6 +146,17 @@ def clip(variant, component, config, pad):
     record.save(variant, config)
 
 
+def added_condition(record, config):
+    """What SDXL's UNet is told beside the prompt; None for others."""
+    if not config.get("addition_embed_type"):
+        return None
+    adm = config["projection_class_embeddings_input_dim"]
+    pooled = record.input("text_embeds", (2, adm - 6 * config["addition_time_embed_dim"]), 1.7)
+    ids = record.add("input.time_ids", np.array([[96, 128, 0, 0, 96, 128], [1024, 768, 16, 8, 512, 640]],
+                                                np.float32))
+    return {"text_embeds": torch.from_numpy(pooled), "time_ids": torch.from_numpy(ids)}
+
+
 def unet(variant, config, size, timestep):
     record = Recorder("unet")
     model = make("unet", config)
@@ -150,16 +164,29 @@ def unet(variant, config, size, timestep):
     sample = nchw(record.input("sample", (2, *size, 4), 1.7))
     t = record.add("input.timestep", np.array([timestep], np.float32))
     context = torch.from_numpy(record.input("context", (2, 77, config["cross_attention_dim"]), 1.7))
-    added = None
-    if config.get("addition_embed_type"):
-        adm = config["projection_class_embeddings_input_dim"]
-        pooled = record.input("text_embeds", (2, adm - 6 * config["addition_time_embed_dim"]), 1.7)
-        ids = record.add("input.time_ids", np.array([[96, 128, 0, 0, 96, 128], [1024, 768, 16, 8, 512, 640]],
-                                                    np.float32))
-        added = {"text_embeds": torch.from_numpy(pooled), "time_ids": torch.from_numpy(ids)}
+    added = added_condition(record, config)
     out = model(sample, torch.from_numpy(t), context, added_cond_kwargs=added).sample
     record.add("output.sample", out)
     record.rerun_in_bf16(model, sample, torch.from_numpy(t), context, added_cond_kwargs=added)
+    record.save(variant, config)
+
+
+def controlnet(variant, config, size, timestep):
+    record = Recorder("controlnet")
+    model = make("controlnet", config)
+    record.watch(model)
+    sample = nchw(record.input("sample", (2, *size, 4), 1.7))
+    picture = hash_weights.tensor_input("picture", (1, *(8 * s for s in size), 3))
+    picture = nchw(record.add("input.picture", np.abs(picture)))
+    t = torch.from_numpy(record.add("input.timestep", np.array([timestep], np.float32)))
+    context = torch.from_numpy(record.input("context", (2, 12, config["cross_attention_dim"]), 1.7))
+    added = added_condition(record, config)
+    inputs = (sample, t, context, picture, 0.7)
+    out = model(*inputs, added_cond_kwargs=added)
+    for i, x in enumerate(out.down_block_res_samples):
+        record.add(f"output.{i}", x)
+    record.add("output.mid", out.mid_block_res_sample)
+    record.rerun_in_bf16(model, *inputs, added_cond_kwargs=added)
     record.save(variant, config)
 
 
@@ -189,6 +216,8 @@ VARIANTS = {
     "unet-sd15": ("unet", "sd15", lambda v, c: unet(v, c, (16, 12), 501)),
     "unet-sd21": ("unet", "sd21", lambda v, c: unet(v, c, (8, 16), 981)),
     "unet-sdxl": ("unet", "sdxl", lambda v, c: unet(v, c, (16, 12), 321.5)),
+    **{"controlnet-" + v: ("controlnet", "controlnet-" + v, lambda n, c: controlnet(n, c, (4, 6), 321.5))
+       for v in ("sd15", "sdxl")},
     "vae-kl": ("vae", "sd15", lambda v, c: autoencoder(v, c, (64, 48), (8, 6))),
     "taesd": ("vae", "taesd", lambda v, c: autoencoder(v, c, (64, 48), (8, 6))),
 }
