@@ -9,6 +9,7 @@
 #include "pipeline/cancel.h"
 #include "pipeline/codec.h"
 #include "pipeline/condition.h"
+#include "pipeline/control.h"
 #include "pipeline/image_model.h"
 #include "pipeline/memory.h"
 #include "pipeline/sampler.h"
@@ -30,6 +31,8 @@ struct job {
     size_t n; /* its elements */
     struct condition cond;
     struct schedule schedule;
+    struct control control;
+    unsigned active;   /* the ControlNets on the tape: a bit each */
     struct tape *tape; /* one UNet evaluation for cond.n rows */
     struct unet_input in;
     struct tensor *out; /* [cond.n, h, w, c] f32 */
@@ -73,19 +76,25 @@ static int check(const struct job *j, struct err *e)
     return 0;
 }
 
-/* Records the UNet for the request's size. */
-static int record(struct job *j, struct err *e)
+/* Records the ControlNets that are active and the UNet for the request's size. */
+static int record(struct job *j, unsigned active, struct err *e)
 {
     const struct unet *u = &j->m->unet;
     struct condition *c = &j->cond;
+    struct unet_skips sum;
+    tape_free(j->tape);
     struct tape *t = j->tape = tape_new(j->r->precision);
+    j->active = active;
+    j->in = (struct unet_input){0};
     j->in.x = tape_input(t, DTYPE_F32, "latent", 4, (int64_t[]){c->n, j->h, j->w, u->n_in});
     j->in.time = tape_input(t, DTYPE_F32, "time", 2, (int64_t[]){c->n, u->n_time});
     j->in.context = tape_input(t, DTYPE_F32, "context", 3,
                                (int64_t[]){c->n, c->n_ctx, u->n_context});
     if (u->n_add)
         j->in.add = tape_input(t, DTYPE_F32, "add", 2, (int64_t[]){c->n, u->n_add});
+    j->in.control = control_record(&j->control, t, &j->in, active, &sum);
     j->out = tape_keep(t, op_cast(t, unet_forward(t, u, &j->in), DTYPE_F32));
+    j->in.control = NULL; /* recorded; `sum` ends here */
     return memory_check(t, "drawing", e);
 }
 
@@ -99,7 +108,18 @@ static int plan(struct job *j, struct err *e)
     memcpy(j->in.context->data, j->cond.context, tensor_size(j->in.context));
     if (j->in.add)
         memcpy(j->in.add->data, j->cond.add, tensor_size(j->in.add));
+    control_fill(&j->control);
     return 0;
+}
+
+/* Another tape where other ControlNets act than in the step before. */
+static int record_step(struct job *j, const struct sampler *s, struct err *e)
+{
+    unsigned active = control_active(&j->control, sampler_n_done(s), sampler_n_steps(s));
+    if (active == j->active)
+        return 0;
+    int rc = record(j, active, e);
+    return rc ? rc : plan(j, e);
 }
 
 static int alloc_latents(struct job *j, struct err *e)
@@ -150,6 +170,9 @@ static int decode(struct job *j, struct picture *p, struct err *e)
 /* model = the UNet's output for x at the sampler's timestep, guided. */
 static int evaluate(struct job *j, const struct sampler *s, struct err *e)
 {
+    int rc = record_step(j, s, e);
+    if (rc)
+        return rc;
     float *in = j->in.x->data;
     const float *out = j->out->data;
     int n = j->cond.n;
@@ -160,7 +183,7 @@ static int evaluate(struct job *j, const struct sampler *s, struct err *e)
         unet_sinusoid(sampler_timestep(s), (float *)j->in.time->data + i * j->m->unet.n_time,
                       j->m->unet.n_time);
     }
-    int rc = cancel_run(j->tape, j->b, j->r->cancel, e);
+    rc = cancel_run(j->tape, j->b, j->r->cancel, e);
     if (rc)
         return rc;
     float g = (float)j->r->guidance;
@@ -218,6 +241,14 @@ static int draw(struct job *j, int i, struct err *e)
     return rc;
 }
 
+static int open_controls(struct job *j, struct err *e)
+{
+    const struct imagine_request *r = j->r;
+    struct control_request x = {j->m, r->controls, r->n_controls, j->h, j->w, r->precision,
+                                r->cancel};
+    return control_open(&j->control, j->b, &x, e);
+}
+
 static int prepare(struct job *j, struct err *e)
 {
     const struct imagine_request *r = j->r;
@@ -232,7 +263,9 @@ static int prepare(struct job *j, struct err *e)
     j->cond.n = r->guidance > 1 ? 2 : 1;
     j->cond.n_ctx = j->m->text[0].encoder.n_ctx;
     if (!rc)
-        rc = record(j, e);
+        rc = open_controls(j, e);
+    if (!rc)
+        rc = record(j, control_all(&j->control), e);
     if (!rc)
         rc = codec_init(&j->codec, j->m, j->h, j->w, r->precision, e);
     if (!rc)
@@ -263,6 +296,7 @@ int imagine(struct image_model *m, struct backend *b, const struct imagine_reque
         rc = draw(&j, i, e);
     if (rc == ERR_CANCELLED)
         err_set(e, rc, "cancelled");
+    control_release(&j.control);
     codec_release(&j.codec);
     tape_free(j.tape);
     condition_release(&j.cond);

@@ -19,6 +19,7 @@
 struct backend;
 struct err;
 struct image_model;
+struct imagine_control;
 struct picture;
 
 enum imagine_phase { IMAGINE_ENCODE, IMAGINE_STEP, IMAGINE_DECODE };
@@ -45,6 +46,8 @@ struct imagine_request {
     int clip_skip;               /* as A1111: 1 is the usual last state, 2 leaves one more out */
     const struct picture *image; /* start from this picture, scaled and cropped to fit; or NULL */
     double strength;             /* 0 < strength <= 1: how much of it is drawn anew */
+    const struct imagine_control *controls; /* ControlNets, pipeline/control.h; they add up */
+    int n_controls;
     enum dtype precision;        /* of activations: DTYPE_F32 or DTYPE_BF16 */
 
     /* Called from imagine() in its thread. A non-zero result ends the request with that code. */

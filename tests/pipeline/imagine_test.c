@@ -7,10 +7,12 @@
 #include "cpu/cpu.h"
 #include "format/checkpoint.h"
 #include "format/picture.h"
+#include "pipeline/control.h"
 #include "pipeline/image_model.h"
 #include "pipeline/imagine.h"
 #include "pipeline/sampler.h"
 #include "support/hash_checkpoint.h"
+#include "support/model.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -150,13 +152,44 @@ static void fill_request(struct imagine_request *r, struct run *x, const struct 
     r->ctx = x;
 }
 
+/* The ControlNets of a case, from folders of their own, with their pictures. */
+static int open_controls(struct run *x, struct imagine_control *c, struct picture *pictures)
+{
+    struct err e = {0};
+    json_t *list = json_object_get(x->options, "controls");
+    int n = (int)json_array_size(list);
+    assert_in_range(n, 0, CONTROL_MAX);
+    for (int i = 0; i < n; i++) {
+        char name[32];
+        const json_t *o = json_array_get(list, (size_t)i);
+        struct hash_checkpoint_options h = {.type = DTYPE_F16, .n_shards = 1};
+        char *path = model_write(json_string_value(json_object_get(o, "manifest")), "net", h, false);
+        char *folder = file_join(path, "controlnet");
+        struct checkpoint *file;
+        assert_ok(checkpoint_open(&file, folder, &e), e);
+        snprintf(name, sizeof(name), "control.%d", i);
+        const int64_t *dim = tensor(x, name)->dim;
+        assert_ok(picture_from_unit(&pictures[i], floats(x, name), (int)dim[2], (int)dim[1], &e),
+                  e);
+        c[i] = (struct imagine_control){.file = file,
+                                        .picture = &pictures[i],
+                                        .weight = json_number_value(json_object_get(o, "weight")),
+                                        .start = json_number_value(json_object_get(o, "start")),
+                                        .end = json_number_value(json_object_get(o, "end"))};
+        free(folder);
+        free(path);
+    }
+    return n;
+}
+
 static void draw_case(const char *name, const char *map, const char *isa, int threads)
 {
     struct run x;
     struct err e = {0};
     struct backend *b;
     struct imagine_request r;
-    struct picture source = {0};
+    struct picture source = {0}, pictures[CONTROL_MAX] = {0};
+    struct imagine_control controls[CONTROL_MAX];
     open_case(&x, name);
     struct image_model *m = make_model(&x, map);
     assert_ok(cpu_backend_new(&b, threads, isa, &e), e);
@@ -167,6 +200,8 @@ static void draw_case(const char *name, const char *map, const char *isa, int th
         r.image = &source;
         r.strength = number(&x, "strength");
     }
+    r.controls = controls;
+    r.n_controls = open_controls(&x, controls, pictures);
     assert_ok(imagine(m, b, &r, &e), e);
     print_message("%s: latents within %.2g, picture %.1f dB\n", name, x.latent_error, x.psnr);
     assert_int_equal(x.n_latents, tensor(&x, "latents")->dim[0]);
@@ -174,6 +209,10 @@ static void draw_case(const char *name, const char *map, const char *isa, int th
         fail_msg("%s: latents differ by %.3g", name, x.latent_error);
     if (!(x.psnr >= MIN_PSNR))
         fail_msg("%s: PSNR %.1f dB, wanted %.0f", name, x.psnr, MIN_PSNR);
+    for (int i = 0; i < r.n_controls; i++) {
+        checkpoint_close((struct checkpoint *)(uintptr_t)controls[i].file);
+        picture_release(&pictures[i]);
+    }
     picture_release(&source);
     backend_free(b);
     image_model_close(m);
@@ -200,6 +239,9 @@ CASE(sdxl_euler, "sdxl-euler", NULL, NULL)
 CASE(sdxl_no_negative, "sdxl-dpmpp-2m-karras-no-negative", NULL, NULL)
 CASE(sd_turbo_1, "sd-turbo-1", NULL, NULL)
 CASE(sd_turbo_4, "sd-turbo-4", NULL, NULL)
+CASE(sd15_control, "sd15-control", NULL, NULL)
+CASE(sd15_controls, "sd15-controls", NULL, NULL)
+CASE(sdxl_control, "sdxl-control", NULL, NULL)
 CASE(sd15_single_file, "sd15-euler", "sd15", NULL)
 CASE(sd_turbo_single_file, "sd-turbo-4", "sd21", NULL)
 CASE(sdxl_single_file, "sdxl-euler", "sdxl", NULL)
@@ -216,7 +258,8 @@ int main(void)
         cmocka_unit_test(sd_turbo_1),       cmocka_unit_test(sd_turbo_4),
         cmocka_unit_test(sd15_single_file), cmocka_unit_test(sd_turbo_single_file),
         cmocka_unit_test(sd15_odd_size),    cmocka_unit_test(sdxl_single_file),
-        cmocka_unit_test(sd15_generic),
+        cmocka_unit_test(sd15_generic),     cmocka_unit_test(sd15_control),
+        cmocka_unit_test(sd15_controls),    cmocka_unit_test(sdxl_control),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,9 +14,11 @@ Every 4-D tensor is NHWC. Each file holds
     timesteps                  F32 [steps], what the UNet is told
     latents                    [steps, h/8, w/8, 4] after each step
     image                      [1, h, w, 3] in [0, 1]
+    control.<i>                ControlNets: [1, h, w, 3] in [0, 1], their pictures
 
 and the metadata key `case`, JSON: manifest, prompt, negative, seed, steps, guidance, sampler, schedule,
-width, height, strength (sampler and schedule by Lar's names; "model" is the scheduler file's own).
+width, height, strength (sampler and schedule by Lar's names; "model" is the scheduler file's own),
+controls: a list of {manifest, weight, start, end}.
 """
 
 import argparse
@@ -58,6 +60,10 @@ def case(manifest, sampler, schedule="model", **more):
     return {**values, **more}
 
 
+def control(manifest, weight=1.0, start=0.0, end=1.0):
+    return {"manifest": manifest, "weight": weight, "start": start, "end": end}
+
+
 CASES = {
     "sd15-euler": case("sd15", "euler", width=96),
     "sd15-euler-a": case("sd15", "euler_a", seed=7),
@@ -73,6 +79,10 @@ CASES = {
     "sd-turbo-4": case("sd-turbo", "euler", steps=4, guidance=0.0, negative="", width=96),
     "sdxl-euler": case("sdxl", "euler", guidance=5.0, width=96),
     "sdxl-dpmpp-2m-karras-no-negative": case("sdxl", "dpmpp_2m", "karras", guidance=5.0, negative=None, height=96),
+    "sd15-control": case("sd15", "euler", controls=[control("controlnet-sd15", 0.8)]),
+    "sd15-controls": case("sd15", "ddim", steps=6, controls=[
+        control("controlnet-sd15", 0.7, 0.0, 0.6), control("controlnet-sd15", -0.5, 0.3, 1.0)]),
+    "sdxl-control": case("sdxl", "euler", guidance=5.0, controls=[control("controlnet-sdxl", 1.0, 0.0, 0.8)]),
 }
 
 
@@ -90,9 +100,15 @@ def pipeline(c, dtype):
     # What from_pretrained() makes of scheduler_config.json, then what a user would write.
     own = getattr(diffusers, config["scheduler"]["_class_name"]).from_config(config["scheduler"])
     parts["scheduler"] = SAMPLERS[c["sampler"]].from_config(own.config, **SCHEDULES[c["schedule"]])
+    if "controls" in c:
+        parts["controlnet"] = [make("controlnet", configs.get(configs.TINY, x["manifest"])["controlnet"]).to(dtype)
+                               for x in c["controls"]]
+    if c["manifest"] == "sdxl" and "controls" in c:
+        return diffusers.StableDiffusionXLControlNetPipeline(**parts, add_watermarker=False)
     if c["manifest"] == "sdxl":
         return diffusers.StableDiffusionXLPipeline(**parts, add_watermarker=False)
     kind = "StableDiffusionImg2ImgPipeline" if "strength" in c else "StableDiffusionPipeline"
+    kind = "StableDiffusionControlNetPipeline" if "controls" in c else kind
     return getattr(diffusers, kind)(**parts, safety_checker=None, feature_extractor=None,
                                     requires_safety_checker=False)
 
@@ -152,9 +168,22 @@ class Run:
         self.out["init"] = nhwc(init)
         return {"image": image if c.get("posterior") else init, "strength": c["strength"]}
 
+    def _controls(self):
+        """The arguments of ControlNets; their pictures have 8 bits."""
+        c, pictures = self.c, []
+        for i in range(len(c["controls"])):
+            picture = hash_weights.tensor_input(f"control.{i}", (1, c["height"], c["width"], 3)) / 2 + 0.5
+            self.out[f"control.{i}"] = np.rint(picture * 255).astype(np.float32) / np.float32(255)
+            pictures.append(nchw(self.out[f"control.{i}"]).to(self.dtype))
+        return {"image": pictures, "controlnet_conditioning_scale": [x["weight"] for x in c["controls"]],
+                "control_guidance_start": [x["start"] for x in c["controls"]],
+                "control_guidance_end": [x["end"] for x in c["controls"]]}
+
     def run(self):
         c = self.c
         size = self._image() if "strength" in c else {"width": c["width"], "height": c["height"]}
+        if "controls" in c:
+            size |= self._controls()
         self._draw("noise")
 
         def after_step(_pipe, _step, _t, values):
