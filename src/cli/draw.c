@@ -116,6 +116,7 @@ static void make_recipe(const struct drawing *d, const struct picture *p, uint64
         recipe_set(&out->source_hash, d->s.image_hash);
         out->strength = r->strength;
     }
+    guides_recipe(&d->s.guides, out);
 }
 
 /* The recipe as JSON, with what only this run knows. */

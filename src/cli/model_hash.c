@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -210,4 +211,19 @@ void model_hash_end(struct model_hash *h)
     pthread_cond_destroy(&h->changed);
     pthread_mutex_destroy(&h->lock);
     free(h);
+}
+
+int file_hash(const char *path, char out[MODEL_HASH_SIZE], struct err *e)
+{
+    struct file_map m;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    int rc = file_map_open(&m, path, e);
+    if (rc)
+        return rc;
+    if (EVP_Digest(m.data, m.size, digest, NULL, EVP_sha256(), NULL) != 1)
+        rc = err_set(e, ERR_INTERNAL, "SHA-256 failed in libcrypto");
+    for (int i = 0; !rc && i < 5; i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    file_map_close(&m);
+    return rc;
 }

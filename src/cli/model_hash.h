@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 struct checkpoint;
+struct err;
 struct model_hash;
 
 #define MODEL_HASH_SIZE 11 /* 10 hexadecimal digits and NUL */
@@ -20,6 +21,9 @@ struct model_hash *model_hash_begin(struct checkpoint *c);
 const char *model_hash_wait(struct model_hash *h, const atomic_bool *cancel);
 /* Ends the thread, finished or not. NULL is fine. */
 void model_hash_end(struct model_hash *h);
+
+/* The same id of any one file, read here and now. */
+int file_hash(const char *path, char out[MODEL_HASH_SIZE], struct err *e);
 
 /* The two halves of the cache, `file` being its path; for tests. Both do nothing when the cache or
  * the model's files cannot be read. model_hash_load() returns whether `out` holds the id. */

@@ -134,6 +134,26 @@ static int take_number(const struct option_row *row, struct option_value *v, con
                    row->most);
 }
 
+static void add_to_list(struct option_value *v, const char *text)
+{
+    v->list = mem_realloc(v->list, ((size_t)v->n + 1) * sizeof(*v->list));
+    v->list[v->n++] = v->text = text;
+    v->given = true;
+}
+
+bool options_cut_weight(char *text, double *weight)
+{
+    char *colon = strrchr(text, ':'), *end;
+    if (!colon || !colon[1] || isspace((unsigned char)colon[1]))
+        return false;
+    double x = strtod(colon + 1, &end);
+    if (*end || !isfinite(x))
+        return false;
+    *weight = x;
+    *colon = '\0';
+    return true;
+}
+
 static int take_choice(const struct option_row *row, const struct option_value *v,
                        const char *shown, struct err *e)
 {
@@ -153,10 +173,15 @@ static int take_value(struct options *o, enum option id, const char *text, const
 {
     const struct option_row *row = &option_rows[id];
     struct option_value *v = &o->value[id];
+    if (row->kind == KIND_LIST) {
+        add_to_list(v, text);
+        return 0;
+    }
     *v = (struct option_value){.given = true, .text = text};
     switch (row->kind) {
     case KIND_FLAG:
     case KIND_TEXT:
+    case KIND_LIST:
         return 0;
     case KIND_WHOLE:
         if (parse_whole(text, &v->whole) && (double)v->whole >= row->least &&
@@ -309,6 +334,8 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 
 void options_release(struct options *o)
 {
+    for (int i = 0; i < N_OPTION; i++)
+        free(o->value[i].list);
     free(o->operands);
     *o = (struct options){0};
 }

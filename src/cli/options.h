@@ -4,7 +4,7 @@
  *         |    |   |              \_operands_/    \__ and here _/
  *
  * Options may stand anywhere behind the command; `--` ends them; of one given twice the last
- * counts.
+ * counts, unless it is a list.
  */
 #ifndef LAR_CLI_OPTIONS_H
 #define LAR_CLI_OPTIONS_H
@@ -35,6 +35,7 @@ enum option {
 enum option_kind {
     KIND_FLAG,
     KIND_TEXT,
+    KIND_LIST,
     KIND_WHOLE,
     KIND_NUMBER,
     KIND_SIZE,
@@ -62,10 +63,13 @@ struct option_row {
 extern const struct command_row command_rows[N_COMMAND];
 extern const struct option_row option_rows[N_OPTION];
 
-/* Which member is set follows from the row's kind; `text` always is, but for flags. */
+/* Which member is set follows from the row's kind; `text` always is, but for flags: the last one of
+ * a list. */
 struct option_value {
     bool given;
     const char *text;
+    const char **list; /* LIST: every text, in order; owned array of borrowed strings */
+    int n;
     uint64_t whole; /* WHOLE, SEED */
     double number;  /* NUMBER */
     int width, height;
@@ -83,6 +87,9 @@ struct options {
  * no arguments COMMAND_HELP without one. The caller releases `o` in every case. */
 int options_parse(struct options *o, int argc, char **argv, struct err *e);
 void options_release(struct options *o);
+
+/* Cuts ":1.5" off the end of "FILE:1.5": true with the number when it was there. */
+bool options_cut_weight(char *text, double *weight);
 
 /* The command of this name. ERR_ARG names the nearest one. */
 int options_command(const char *name, enum command *command, struct err *e);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
+#include "cli/model_hash.h"
 #include "cli/model_path.h"
 #include "cli/options.h"
 #include "pipeline/image_model.h"
@@ -14,7 +15,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,21 +105,6 @@ static char *find_source(const struct settings *s)
     return path;
 }
 
-static int hash_file(const char *path, char out[11], struct err *e)
-{
-    struct file_map m;
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    int rc = file_map_open(&m, path, e);
-    if (rc)
-        return rc;
-    if (EVP_Digest(m.data, m.size, digest, NULL, EVP_sha256(), NULL) != 1)
-        rc = err_set(e, ERR_INTERNAL, "SHA-256 failed in libcrypto");
-    for (int i = 0; !rc && i < 5; i++)
-        snprintf(out + 2 * i, 3, "%02x", digest[i]);
-    file_map_close(&m);
-    return rc;
-}
-
 static int read_image(struct settings *s, const struct options *o, struct err *e)
 {
     const struct recipe *from = &s->from;
@@ -135,7 +120,7 @@ static int read_image(struct settings *s, const struct options *o, struct err *e
                        o->value[OPTION_STRENGTH].text);
     if (!s->image_path)
         return 0;
-    int rc = hash_file(s->image_path, s->image_hash, e);
+    int rc = file_hash(s->image_path, s->image_hash, e);
     if (!rc)
         rc = picture_read(s->image_path, &s->image, NULL, e);
     /* Other programs hash other bytes. */
@@ -152,12 +137,15 @@ int settings_read(struct settings *s, const struct options *o, struct err *e)
     int rc = s->from_path ? read_recipe(s, e) : 0;
     if (!rc)
         rc = read_prompt(s, o, e);
-    return rc ? rc : read_image(s, o, e);
+    if (!rc)
+        rc = read_image(s, o, e);
+    return rc ? rc : guides_read(&s->guides, o, &s->from, s->from_path, e);
 }
 
 void settings_release(struct settings *s)
 {
     recipe_release(&s->from);
+    guides_release(&s->guides);
     picture_release(&s->image);
     free(s->prompt);
     free(s->image_path);
@@ -327,6 +315,7 @@ int settings_request(struct settings *s, const struct options *o, const struct i
     r->negative = o->value[OPTION_NEGATIVE].given ? o->value[OPTION_NEGATIVE].text
                                                   : s->from.negative;
     r->image = s->image_path ? &s->image : NULL;
+    guides_request(&s->guides, r);
     choose_size(s, o, m);
     choose_numbers(s, o);
     return choose_names(s, o, m, e);

@@ -4,6 +4,7 @@
 #ifndef LAR_CLI_SETTINGS_H
 #define LAR_CLI_SETTINGS_H
 
+#include "cli/guides.h"
 #include "format/picture.h"
 #include "pipeline/imagine.h"
 #include "pipeline/recipe.h"
@@ -19,7 +20,8 @@ struct settings {
     char *prompt;          /* owned */
     char *image_path;      /* owned; the picture to start from, or NULL */
     struct picture image;
-    char image_hash[11];            /* of the file: 10 hexadecimal digits of its SHA-256 */
+    char image_hash[11]; /* of the file: 10 hexadecimal digits of its SHA-256 */
+    struct guides guides;
     struct imagine_request request; /* strings borrowed from here and from the options */
 };
 

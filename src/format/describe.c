@@ -31,14 +31,16 @@ static const struct ckpt_tensor *containing(const struct checkpoint *c, const ch
     return NULL;
 }
 
-/* SD 1.x conditions on CLIP-L, width 768; SD 2.x on OpenCLIP-H, width 1024, and projects with
- * matrices instead of 1x1 convolutions, which also tells smaller kin. */
+/* The family of a UNet or of a ControlNet. SD 1.x conditions on CLIP-L, width 768; SD 2.x on
+ * OpenCLIP-H, width 1024, and projects with matrices instead of 1x1 convolutions, which also tells
+ * smaller kin. */
 static const char *unet_family(const struct checkpoint *c)
 {
     const struct ckpt_tensor *key = containing(c, ".attn2.to_k.weight");
     const struct ckpt_tensor *proj = containing(c, ".proj_in.weight");
     int64_t context = key && key->n_dim == 2 ? key->dim[1] : 0;
-    if (has(c, "unet.add_embedding.linear_1.weight"))
+    if (has(c, "unet.add_embedding.linear_1.weight") ||
+        has(c, "controlnet.add_embedding.linear_1.weight"))
         return "Stable Diffusion XL";
     if (!key)
         return "UNet without text";
@@ -80,6 +82,8 @@ static char *describe_architecture(const struct checkpoint *c)
     const char *own = checkpoint_meta(c, "general.architecture");
     if (has(c, "unet.conv_in.weight"))
         return mem_printf("%s%s", unet_family(c), unet_variant(c));
+    if (has(c, "controlnet.controlnet_mid_block.weight"))
+        return mem_printf("ControlNet for %s", unet_family(c));
     if (containing(c, "lora_") || containing(c, ".lora.") || containing(c, ":down"))
         return mem_strdup("LoRA");
     if (containing(c, "vae.") == checkpoint_at(c, 0))
@@ -142,8 +146,8 @@ static int by_component(const void *a, const void *b)
 
 static bool is_component(const char *name, size_t n)
 {
-    static const char *const known[] = {"unet", "vae", "text_encoder", "text_encoder_2",
-                                        "transformer"};
+    static const char *const known[] = {"unet",           "vae",         "text_encoder",
+                                        "text_encoder_2", "transformer", "controlnet"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strlen(known[i]) == n && memcmp(name, known[i], n) == 0)
             return true;

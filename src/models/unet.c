@@ -245,8 +245,7 @@ static struct tensor *layer(struct tape *t, const struct unet_block *b, int i, s
 }
 
 static struct tensor *down_block(struct tape *t, const struct unet_block *b, struct tensor *x,
-                                 struct tensor *emb, struct tensor *context,
-                                 struct unet_skips *s)
+                                 struct tensor *emb, struct tensor *context, struct unet_skips *s)
 {
     for (int i = 0; i < b->n_layer; i++)
         s->x[s->n++] = x = layer(t, b, i, x, emb, context);
@@ -269,8 +268,7 @@ static struct tensor *mid_block(struct tape *t, const struct unet_block *b, stru
 }
 
 static struct tensor *up_block(struct tape *t, const struct unet_block *b, struct tensor *x,
-                               struct tensor *emb, struct tensor *context,
-                               struct unet_skips *s)
+                               struct tensor *emb, struct tensor *context, struct unet_skips *s)
 {
     for (int i = 0; i < b->n_layer; i++)
         x = layer(t, b, i, op_concat(t, x, s->x[--s->n]), emb, context);

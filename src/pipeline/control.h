@@ -23,11 +23,14 @@ struct imagine_control {
     const struct picture *picture; /* what the net was trained on: edges, depth, a pose, ...; scaled
                                       and cropped to fit */
     double weight;                 /* 0: no effect */
-    double start, end;             /* the part of the steps in which it acts; 0 <= start < end <= 1 */
-    bool canny;                    /* `picture` is any picture: its edges are found first */
-    int low, high;                 /* canny's thresholds, 0 .. 1020 */
+    double start, end; /* the part of the steps in which it acts; 0 <= start < end <= 1 */
+    bool canny;        /* `picture` is any picture: its edges are found first */
+    int low, high;     /* canny's thresholds, 0 .. 1020 */
 };
-#define CONTROL_DEFAULTS {.weight = 1, .end = 1, .low = 100, .high = 200}
+#define CONTROL_DEFAULTS                               \
+    {                                                  \
+        .weight = 1, .end = 1, .low = 100, .high = 200 \
+    }
 
 struct control_net {
     const struct imagine_control *r;

@@ -244,8 +244,8 @@ static int draw(struct job *j, int i, struct err *e)
 static int open_controls(struct job *j, struct err *e)
 {
     const struct imagine_request *r = j->r;
-    struct control_request x = {j->m, r->controls, r->n_controls, j->h, j->w, r->precision,
-                                r->cancel};
+    struct control_request x = {j->m, r->controls,  r->n_controls, j->h,
+                                j->w, r->precision, r->cancel};
     return control_open(&j->control, j->b, &x, e);
 }
 

@@ -48,7 +48,7 @@ struct imagine_request {
     double strength;             /* 0 < strength <= 1: how much of it is drawn anew */
     const struct imagine_control *controls; /* ControlNets, pipeline/control.h; they add up */
     int n_controls;
-    enum dtype precision;        /* of activations: DTYPE_F32 or DTYPE_BF16 */
+    enum dtype precision; /* of activations: DTYPE_F32 or DTYPE_BF16 */
 
     /* Called from imagine() in its thread. A non-zero result ends the request with that code. */
     int (*on_progress)(const struct imagine_progress *p, void *ctx);

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "pipeline/noise.h"
 #include "pipeline/recipe.h"
+#include "pipeline/recipe_guides.h"
 #include "pipeline/sampler.h"
 #include "pipeline/schedule.h"
 
@@ -29,8 +30,7 @@ static bool is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* The shortest decimal that reads back as v, in any locale; as Python writes it. */
-static void append_number(struct buf *b, double v)
+void infotext_append_number(struct buf *b, double v)
 {
     char text[40];
     if (fabs(v) < 1e15 && v == floor(v)) {
@@ -174,7 +174,7 @@ static void append_number_param(struct buf *b, const char *key, double value, bo
     if (!known || !isfinite(value))
         return;
     append_key(b, key);
-    append_number(b, value);
+    infotext_append_number(b, value);
 }
 
 /* Lora hashes: "name: hash, name: hash" */
@@ -187,6 +187,20 @@ static void append_lora_hashes(struct buf *b, const struct recipe *r)
             buf_printf(&list, "%s%s: %s", list.len ? ", " : "", r->loras[i].name, r->loras[i].hash);
     append_param(b, "Lora hashes", buf_str(&list));
     buf_release(&list);
+}
+
+/* "ControlNet 0", "ControlNet 1", ... */
+static void append_guides(struct buf *b, const struct recipe *r)
+{
+    for (int i = 0; i < r->n_guides; i++) {
+        struct buf text;
+        char key[32];
+        buf_init(&text, MAX_TEXT);
+        recipe_guide_to_infotext(&r->guides[i], &text);
+        snprintf(key, sizeof(key), "ControlNet %d", i);
+        append_param(b, key, buf_str(&text));
+        buf_release(&text);
+    }
 }
 
 static void append_settings(struct buf *b, const struct recipe *r)
@@ -211,6 +225,7 @@ static void append_settings(struct buf *b, const struct recipe *r)
     append_param(b, "RNG", r->rng ? rng_to_a1111(r->rng) : NULL);
     append_param(b, "Init image", r->source);
     append_lora_hashes(b, r);
+    append_guides(b, r);
     append_param(b, "Version", r->version);
 }
 
@@ -223,7 +238,7 @@ char *infotext_write(const struct recipe *r)
         buf_append_str(&b, b.len ? " <lora:" : "<lora:");
         recipe_append_utf8(&b, r->loras[i].name);
         buf_append_char(&b, ':');
-        append_number(&b, r->loras[i].weight);
+        infotext_append_number(&b, r->loras[i].weight);
         buf_append_char(&b, '>');
     }
     if (r->negative && *r->negative) {
@@ -383,6 +398,8 @@ static void set_param(struct recipe *r, struct span key, char *value)
         set_rng(r, value);
     else if (!strcmp(name, "Lora hashes"))
         set_lora_hashes(r, value);
+    else if (!strncmp(name, "ControlNet ", 11))
+        recipe_guide_from_infotext(r, value);
 }
 
 /* Reads `<lora:name>` or `<lora:name:weight>` at p; returns its end or NULL. */

@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "format/picture.h"
 #include "pipeline/infotext.h"
+#include "pipeline/recipe_guides.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -34,6 +35,7 @@ void recipe_release(struct recipe *r)
         free(r->loras[i].hash);
     }
     free(r->loras);
+    recipe_release_guides(r);
     recipe_init(r);
 }
 
@@ -170,6 +172,8 @@ char *recipe_to_json(const struct recipe *r)
         json_object_set_new(o, "seed", json_sprintf("%llu", (unsigned long long)r->seed));
     if (r->n_loras)
         put_loras(o, r);
+    if (r->n_guides)
+        json_object_set_new(o, "guides", recipe_guides_to_json(r));
     char *text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(o);
     return text ? text : mem_strdup("{}");
@@ -236,7 +240,8 @@ static int from_object(struct recipe *r, const json_t *o, struct err *e)
         *f.numbers[i].field = x;
     }
     int rc = read_seed(r, json_object_get(o, "seed"), e);
-    return rc ? rc : read_loras(r, json_object_get(o, "loras"), e);
+    rc = rc ? rc : read_loras(r, json_object_get(o, "loras"), e);
+    return rc ? rc : recipe_guides_from_json(r, json_object_get(o, "guides"), e);
 }
 
 int recipe_from_json(struct recipe *r, const char *text, struct err *e)

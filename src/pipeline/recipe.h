@@ -39,6 +39,8 @@ struct recipe {
     char *version;   /* the program: "lar 0.1.0" */
     struct recipe_lora *loras;
     int n_loras;
+    struct recipe_guide *guides; /* pipeline/recipe_guides.h */
+    int n_guides;
     int steps;         /* >= 1 */
     int width, height; /* pixels, >= 1 */
     int clip_skip;     /* as A1111 counts: 1 is the last layer, >= 1 */

@@ -90,7 +90,7 @@ static void test_every_option(void **state)
     (void)state;
     static const char *const good[] = {
         [KIND_TEXT] = "x", [KIND_WHOLE] = "1",    [KIND_NUMBER] = "0.5", [KIND_SIZE] = "64x64",
-        [KIND_SEED] = "0", [KIND_CHOICE] = "f32", [KIND_FLAG] = NULL};
+        [KIND_SEED] = "0", [KIND_CHOICE] = "f32", [KIND_LIST] = "x",     [KIND_FLAG] = NULL};
     for (int i = 0; i < N_OPTION; i++) {
         const struct option_row *row = &option_rows[i];
         char *name = mem_printf("--%s", row->name), letter[] = {'-', row->letter, '\0'};
@@ -117,6 +117,37 @@ static void test_every_option(void **state)
             }
         }
         free(name);
+    }
+}
+
+static void test_lists(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *left;
+        double weight;
+    } rows[] = {{"a:b.png:0.5", "a:b.png", 0.5},
+                {"a:-1", "a", -1},
+                {"a", "a", 7},
+                {"a:", "a:", 7},
+                {"a:b", "a:b", 7},
+                {"a:1:", "a:1:", 7},
+                {"a:nan", "a:nan", 7},
+                {"a: 1", "a: 1", 7}};
+    struct options o;
+    struct err e;
+    assert_ok(PARSE(&o, &e, "draw", "--control", "a=b", "x", "--control=c=d:1"), e);
+    assert_int_equal(o.value[OPTION_CONTROL].n, 2);
+    assert_string_equal(o.value[OPTION_CONTROL].list[0], "a=b");
+    assert_string_equal(o.value[OPTION_CONTROL].list[1], "c=d:1");
+    options_release(&o);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        double weight = 7;
+        char *text = mem_strdup(rows[i].text);
+        assert_true(options_cut_weight(text, &weight) == (rows[i].weight != 7));
+        assert_string_equal(text, rows[i].left);
+        assert_true(weight == rows[i].weight);
+        free(text);
     }
 }
 
@@ -166,9 +197,8 @@ static void test_sentences(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),
-        cmocka_unit_test(test_help_and_version),
-        cmocka_unit_test(test_every_option),
+        cmocka_unit_test(test_forms),        cmocka_unit_test(test_help_and_version),
+        cmocka_unit_test(test_every_option), cmocka_unit_test(test_lists),
         cmocka_unit_test(test_sentences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -267,9 +267,9 @@ BOTH(taesd, check_taesd(DTYPE_F32), check_taesd(DTYPE_BF16))
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ROWS(clip_l),    ROWS(openclip_h), ROWS(openclip_bigg),
-                                       ROWS(unet_sd15), ROWS(unet_sd21),  ROWS(unet_sdxl),
-                                       ROWS(controlnet_sd15), ROWS(controlnet_sdxl),
-                                       ROWS(vae_kl),    ROWS(taesd)};
+    const struct CMUnitTest tests[] = {
+        ROWS(clip_l),    ROWS(openclip_h), ROWS(openclip_bigg),   ROWS(unet_sd15),
+        ROWS(unet_sd21), ROWS(unet_sdxl),  ROWS(controlnet_sd15), ROWS(controlnet_sdxl),
+        ROWS(vae_kl),    ROWS(taesd)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

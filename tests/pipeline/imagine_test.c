@@ -163,7 +163,8 @@ static int open_controls(struct run *x, struct imagine_control *c, struct pictur
         char name[32];
         const json_t *o = json_array_get(list, (size_t)i);
         struct hash_checkpoint_options h = {.type = DTYPE_F16, .n_shards = 1};
-        char *path = model_write(json_string_value(json_object_get(o, "manifest")), "net", h, false);
+        char *path = model_write(json_string_value(json_object_get(o, "manifest")), "net", h,
+                                 false);
         char *folder = file_join(path, "controlnet");
         struct checkpoint *file;
         assert_ok(checkpoint_open(&file, folder, &e), e);
