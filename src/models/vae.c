@@ -146,30 +146,34 @@ static struct tensor *mid(struct tape *t, const struct vae_mid *m, struct tensor
     return x;
 }
 
-static struct tensor *sample(struct tape *t, const struct conv *c, struct tensor *x, bool down)
+static struct tensor *sampled(struct tape *t, const struct conv *c, enum vae_sampling sampling,
+                              struct tensor *x)
 {
-    tape_push(t, down ? "downsamplers.0" : "upsamplers.0");
-    if (down) /* only the encoder pads below and to the right alone */
-        x = op_conv2d(t, x, c->w, c->b, (struct conv2d){2, {0, 0, 1, 1}, NULL});
-    else
-        x = conv(t, c, op_upsample(t, x, 2 * x->dim[1], 2 * x->dim[2]), 1);
-    tape_result(t, x);
-    tape_pop(t);
-    return x;
+    if (sampling == VAE_DOWN) /* only the encoder pads below and to the right alone */
+        return op_conv2d(t, x, c->w, c->b, (struct conv2d){2, {0, 0, 1, 1}, NULL});
+    if (sampling == VAE_UP)
+        x = op_upsample(t, x, 2 * x->dim[1], 2 * x->dim[2]);
+    return conv(t, c, x, 1);
 }
 
-static struct tensor *blocks(struct tape *t, const struct vae_side *s, struct tensor *x, bool down)
+/* The parts begin .. end - 1, where part 2 i are the resnets of block i and part 2 i + 1 is the
+ * sampler after them. */
+static struct tensor *blocks(struct tape *t, const struct vae_side *s, struct tensor *x, bool down,
+                             int begin, int end)
 {
-    for (int i = 0; i < s->n_block; i++) {
-        const struct vae_block *b = &s->blocks[i];
-        tape_push(t, "%s.%d", down ? "down_blocks" : "up_blocks", i);
-        for (int j = 0; j < b->n_layer; j++) {
+    for (int i = begin; i < end; i++) {
+        const struct vae_block *b = &s->blocks[i / 2];
+        tape_push(t, "%s.%d", down ? "down_blocks" : "up_blocks", i / 2);
+        for (int j = 0; i % 2 == 0 && j < b->n_layer; j++) {
             tape_push(t, "resnets.%d", j);
             x = tape_result(t, resnet(t, &b->resnets[j], x, NULL));
             tape_pop(t);
         }
-        if (b->sampler.w)
-            x = sample(t, &b->sampler, x, down);
+        if (i % 2) {
+            tape_push(t, down ? "downsamplers.0" : "upsamplers.0");
+            x = tape_result(t, sampled(t, &b->sampler, down ? VAE_DOWN : VAE_UP, x));
+            tape_pop(t);
+        }
         tape_pop(t);
     }
     return x;
@@ -192,14 +196,40 @@ static struct tensor *first(struct tape *t, const struct conv *c, const char *na
     return x;
 }
 
-struct tensor *vae_decode(struct tape *t, const struct vae *m, struct tensor *z)
+/* All parts of all blocks but the absent last sampler. */
+static int n_parts(const struct vae_side *s)
+{
+    return 2 * s->n_block - 1;
+}
+
+/* The decoder up to part `end` of its blocks. */
+static struct tensor *decode_to(struct tape *t, const struct vae *m, struct tensor *z, int end)
 {
     struct tensor *x = op_cast(t, z, tape_type(t));
     if (m->post_quant.w)
         x = first(t, &m->post_quant, "post_quant_conv", x);
     tape_push(t, "decoder");
     x = first(t, &m->decoder.conv_in, "conv_in", x);
-    x = blocks(t, &m->decoder, mid(t, &m->decoder.mid, x), false);
+    x = blocks(t, &m->decoder, mid(t, &m->decoder.mid, x), false, 0, end);
+    tape_pop(t);
+    return x;
+}
+
+/* The encoder from part `begin` of its blocks on. */
+static struct tensor *encode_from(struct tape *t, const struct vae *m, struct tensor *x, int begin)
+{
+    tape_push(t, "encoder");
+    x = blocks(t, &m->encoder, x, true, begin, n_parts(&m->encoder));
+    x = mid(t, &m->encoder.mid, x);
+    x = head(t, &m->encoder, x);
+    tape_pop(t);
+    return m->quant.w ? first(t, &m->quant, "quant_conv", x) : x;
+}
+
+struct tensor *vae_decode(struct tape *t, const struct vae *m, struct tensor *z)
+{
+    struct tensor *x = decode_to(t, m, z, n_parts(&m->decoder));
+    tape_push(t, "decoder");
     x = head(t, &m->decoder, x);
     tape_pop(t);
     return x;
@@ -209,8 +239,93 @@ struct tensor *vae_encode(struct tape *t, const struct vae *m, struct tensor *x)
 {
     tape_push(t, "encoder");
     x = first(t, &m->encoder.conv_in, "conv_in", op_cast(t, x, tape_type(t)));
-    x = mid(t, &m->encoder.mid, blocks(t, &m->encoder, x, true));
-    x = head(t, &m->encoder, x);
     tape_pop(t);
-    return m->quant.w ? first(t, &m->quant, "quant_conv", x) : x;
+    return encode_from(t, m, x, 0);
+}
+
+/* ---- in steps ---- */
+
+/* How many of the blocks with the most pixels are steps. */
+static int n_stepped(const struct vae_side *s)
+{
+    return s->n_block > 2 ? 2 : s->n_block - 1;
+}
+
+int vae_decoder_steps(const struct vae *m, struct vae_step steps[VAE_MAX_STEP])
+{
+    const struct vae_side *s = &m->decoder;
+    int n = 0, begin = s->n_block - n_stepped(s);
+    for (int i = begin; i < s->n_block; i++) {
+        const struct vae_block *b = &s->blocks[i];
+        steps[n] = (struct vae_step){.first = &s->blocks[i - 1].sampler, .sampling = VAE_UP};
+        if (i < s->n_block - 1)
+            n++; /* the largest map of all is not kept but computed for each pass: see bands.h */
+        for (int j = 0; j < b->n_layer; j++) {
+            steps[n++].resnet = &b->resnets[j];
+            steps[n] = (struct vae_step){0};
+        }
+    }
+    if (n)
+        steps[n++] = (struct vae_step){.norm = &s->norm_out, .conv = &s->conv_out};
+    return n;
+}
+
+int vae_encoder_steps(const struct vae *m, struct vae_step steps[VAE_MAX_STEP])
+{
+    const struct vae_side *s = &m->encoder;
+    int n = 0;
+    steps[0] = (struct vae_step){.first = &s->conv_in};
+    for (int i = 0; i < n_stepped(s); i++) {
+        const struct vae_block *b = &s->blocks[i];
+        for (int j = 0; j < b->n_layer; j++) {
+            steps[n++].resnet = &b->resnets[j];
+            steps[n] = (struct vae_step){0};
+        }
+        steps[n++] = (struct vae_step){.first = &b->sampler, .sampling = VAE_DOWN};
+        steps[n] = (struct vae_step){0};
+    }
+    return n;
+}
+
+struct tensor *vae_decode_start(struct tape *t, const struct vae *m, struct tensor *z)
+{
+    return decode_to(t, m, z, n_parts(&m->decoder) - 2 * n_stepped(&m->decoder));
+}
+
+struct tensor *vae_encode_end(struct tape *t, const struct vae *m, struct tensor *x)
+{
+    return encode_from(t, m, x, 2 * n_stepped(&m->encoder));
+}
+
+const struct norm *vae_step_norm(const struct vae_step *s, int i)
+{
+    if (s->resnet)
+        return i == 0 ? &s->resnet->norm1 : i == 1 ? &s->resnet->norm2 : NULL;
+    return i == 0 ? s->norm : NULL;
+}
+
+int vae_step_halo(const struct vae_step *s)
+{
+    int n = (s->first ? 1 : 0) + (s->resnet ? 2 : 0) + (s->conv ? 1 : 0); /* 3x3 convolutions */
+    return s->sampling == VAE_UP ? (n + 3) / 4 * 2 : (n + 1) / 2 * 2;
+}
+
+struct tensor *vae_step(struct tape *t, const struct vae_step *s, struct tensor *x,
+                        struct tensor *const *moments, int n_moments)
+{
+    if (s->first)
+        x = sampled(t, s->first, s->sampling, x);
+    if (n_moments == 0)
+        return x;
+    if (s->norm) {
+        struct norm norm = *s->norm;
+        norm.moments = moments[0];
+        return conv(t, s->conv, groupnorm_silu(t, &norm, x), 1);
+    }
+    struct resnet r = *s->resnet;
+    r.norm1.moments = moments[0];
+    if (n_moments == 1)
+        return resnet_first(t, &r, x, NULL);
+    r.norm2.moments = moments[1];
+    return resnet(t, &r, x, NULL);
 }

@@ -60,4 +60,35 @@ struct tensor *vae_decode(struct tape *t, const struct vae *m, struct tensor *z)
  * 2 n_latent]: means, then log variances. */
 struct tensor *vae_encode(struct tape *t, const struct vae *m, struct tensor *x);
 
+/* The same for pictures whose activations are too large for memory. The two levels with the most
+ * pixels are a list of steps, each of which needs only a few rows around those that it computes:
+ *
+ *     decoder = vae_decode_start(), then the steps;  encoder = the steps, then vae_encode_end()
+ *
+ * but for the norms, which need the moments of the whole picture (nn/layers.h). */
+enum vae_sampling { VAE_SAME, VAE_UP, VAE_DOWN };
+struct vae_step {
+    const struct conv *first; /* with `sampling` before or in it; or NULL */
+    enum vae_sampling sampling;
+    const struct resnet *resnet; /* then; or NULL */
+    const struct norm *norm;     /* then conv(silu(norm)); or NULL */
+    const struct conv *conv;
+};
+#define VAE_MAX_STEP (2 * (VAE_MAX_LAYER + 1) + 1)
+
+/* Return the number of steps; 0: none, there is one level only. */
+int vae_decoder_steps(const struct vae *m, struct vae_step steps[VAE_MAX_STEP]);
+int vae_encoder_steps(const struct vae *m, struct vae_step steps[VAE_MAX_STEP]);
+struct tensor *vae_decode_start(struct tape *t, const struct vae *m, struct tensor *z);
+struct tensor *vae_encode_end(struct tape *t, const struct vae *m, struct tensor *x);
+
+/* The step's norms, in order; NULL beyond the last. */
+const struct norm *vae_step_norm(const struct vae_step *s, int i);
+/* Rows of input that the result's rows need above and below their own, an even number. */
+int vae_step_halo(const struct vae_step *s);
+/* x [n, h, w, c] -> the step's result, its norms with these moments (op_moments()); with fewer
+ * moments than norms, what the next norm would get. */
+struct tensor *vae_step(struct tape *t, const struct vae_step *s, struct tensor *x,
+                        struct tensor *const *moments, int n_moments);
+
 #endif

@@ -22,10 +22,16 @@ int64_t resnet_n_out(const struct resnet *r)
     return r->conv1.w ? r->conv1.w->dim[0] : 0;
 }
 
-struct tensor *resnet(struct tape *t, const struct resnet *r, struct tensor *x, struct tensor *emb)
+struct tensor *resnet_first(struct tape *t, const struct resnet *r, struct tensor *x,
+                            struct tensor *emb)
 {
     struct tensor *shift = r->time.w ? linear(t, &r->time, emb) : NULL; /* [n, c_out] */
-    struct tensor *h = conv_add(t, &r->conv1, groupnorm_silu(t, &r->norm1, x), shift);
+    return conv_add(t, &r->conv1, groupnorm_silu(t, &r->norm1, x), shift);
+}
+
+struct tensor *resnet(struct tape *t, const struct resnet *r, struct tensor *x, struct tensor *emb)
+{
+    struct tensor *h = resnet_first(t, r, x, emb);
     if (r->shortcut.w)
         x = conv(t, &r->shortcut, x, 1);
     return conv_add(t, &r->conv2, groupnorm_silu(t, &r->norm2, h), x);

@@ -32,5 +32,8 @@ int64_t resnet_n_out(const struct resnet *r); /* 0 after a failed load */
 
 /* x [n, h, w, c_in], emb [n, n_time] after SiLU, or NULL -> [n, h, w, c_out]. */
 struct tensor *resnet(struct tape *t, const struct resnet *r, struct tensor *x, struct tensor *emb);
+/* The same up to where norm2 begins. */
+struct tensor *resnet_first(struct tape *t, const struct resnet *r, struct tensor *x,
+                            struct tensor *emb);
 
 #endif

@@ -2,7 +2,7 @@
 #ifndef LAR_PIPELINE_CODEC_H
 #define LAR_PIPELINE_CODEC_H
 
-#include "tensor/dtype.h"
+#include "pipeline/bands.h"
 
 #include <stdatomic.h>
 
@@ -13,16 +13,25 @@ struct picture;
 struct tape;
 struct tensor;
 
+/* Where the activations would take more bytes than this, or than there are, the picture is computed
+ * in bands (bands.h): half as slow again with a third of the memory. */
+#define CODEC_WHOLE_BYTES ((size_t)1400 << 20)
+
 /* A recorded decoder; one serves all pictures of a size. */
 struct codec {
-    struct tape *tape; /* owned */
+    struct tape *tape; /* owned; the whole decoder, or what comes before its steps */
     struct tensor *in, *out;
     const struct image_model *m;
+    struct vae_step steps[VAE_MAX_STEP];
+    struct bands bands; /* n 0: the tape does it all */
 };
 
 /* Records a decoder for latents [h, w]; no memory is taken yet. */
 int codec_init(struct codec *c, const struct image_model *m, int h, int w, enum dtype precision,
                struct err *e);
+/* Decodes in bands of about so many pixels (0: as is best), however small the picture is.
+ * ERR_UNSUPPORTED where the autoencoder has no steps; the codec is as it was then. */
+int codec_use_bands(struct codec *c, long pixels, struct err *e);
 void codec_release(struct codec *c);
 
 /* latent [h, w, n_latent] of the UNet -> picture, new RGB. Activations take memory for this call
@@ -38,6 +47,7 @@ struct codec_encode {
     int h, w;
     enum dtype precision;
     const atomic_bool *cancel;
+    long band_pixels; /* > 0: in bands of about so many, however small the picture is */
 };
 int codec_encode(const struct codec_encode *x, struct backend *b, float *latent, struct err *e);
 

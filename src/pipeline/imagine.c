@@ -281,7 +281,7 @@ static int prepare(struct job *j, struct err *e)
     if (!rc)
         rc = alloc_latents(j, e);
     if (!rc && r->image) {
-        struct codec_encode x = {j->m, r->image, j->h, j->w, r->precision, r->cancel};
+        struct codec_encode x = {j->m, r->image, j->h, j->w, r->precision, r->cancel, 0};
         rc = codec_encode(&x, j->b, j->image, e);
     }
     return rc;

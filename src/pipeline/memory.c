@@ -17,13 +17,17 @@ static size_t working_memory(const struct tape *t)
     return most;
 }
 
-int memory_check(struct tape *t, const char *what, struct err *e)
+int memory_need(struct tape *t, size_t *bytes, struct err *e)
 {
-    size_t bytes = 0, available = mem_available();
-    int rc = tape_measure(t, &bytes, e);
-    if (rc)
-        return rc;
-    bytes += working_memory(t);
+    int rc = tape_measure(t, bytes, e);
+    if (!rc)
+        *bytes += working_memory(t);
+    return rc;
+}
+
+int memory_allow(size_t bytes, const char *what, struct err *e)
+{
+    size_t available = mem_available();
     if (available && bytes > available)
         return err_set(
             e, ERR_NOMEM,
@@ -31,4 +35,11 @@ int memory_check(struct tape *t, const char *what, struct err *e)
             "available; choose a smaller size",
             what, (double)bytes / (1 << 30), (double)available / (1 << 30));
     return 0;
+}
+
+int memory_check(struct tape *t, const char *what, struct err *e)
+{
+    size_t bytes = 0;
+    int rc = memory_need(t, &bytes, e);
+    return rc ? rc : memory_allow(bytes, what, e);
 }

@@ -67,7 +67,7 @@ static void scale_and_shift(const char *variant)
     struct image_model *m = codec_model(variant, &file);
     double *scale = m->tiny_vae ? &m->taesd.scale : &m->vae.scale;
     double *shift = m->tiny_vae ? &m->taesd.shift : &m->vae.shift;
-    struct codec_encode x = {m, &in, H, W, DTYPE_F32, NULL};
+    struct codec_encode x = {m, &in, H, W, DTYPE_F32, NULL, 0};
     assert_ok(cpu_backend_new(&b, 2, NULL, &e), e);
     *scale = 1;
     assert_ok(codec_encode(&x, b, z, &e), e);
@@ -102,6 +102,70 @@ static void scale_and_shift_tiny(void **state)
     scale_and_shift("taesd");
 }
 
+/* The same picture and latent in bands, as the codec runs them; the tiny autoencoder has none. */
+static void in_bands(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct checkpoint *file;
+    struct backend *b;
+    struct codec c;
+    struct picture in = gradient(W * 8, H * 8), whole, bands;
+    float z[H * W * C], again[H * W * C];
+    struct image_model *m = codec_model("vae-kl", &file);
+    struct codec_encode x = {m, &in, H, W, DTYPE_F32, NULL, 0};
+    assert_ok(cpu_backend_new(&b, 2, NULL, &e), e);
+    assert_ok(codec_encode(&x, b, z, &e), e);
+    x.band_pixels = 200;
+    assert_ok(codec_encode(&x, b, again, &e), e);
+    for (int i = 0; i < H * W * C; i++)
+        assert_true(fabsf(z[i] - again[i]) <= 1e-4f * (1 + fabsf(z[i])));
+    assert_ok(codec_init(&c, m, H, W, DTYPE_F32, &e), e);
+    assert_ok(codec_decode(&c, b, z, NULL, &whole, &e), e);
+    assert_int_equal(c.bands.n, 0);
+    assert_ok(codec_use_bands(&c, 200, &e), e);
+    for (int run = 0; run < 2; run++) {
+        assert_ok(codec_decode(&c, b, z, NULL, &bands, &e), e);
+        assert_int_equal(bands.width, whole.width);
+        for (int i = 0; i < W * H * 64 * 3; i++)
+            assert_true(abs(whole.data[i] - bands.data[i]) <= 1);
+        picture_release(&bands);
+    }
+    picture_release(&whole);
+    codec_release(&c);
+    codec_model_free(m, file);
+
+    m = codec_model("taesd", &file);
+    x = (struct codec_encode){m, &in, H, W, DTYPE_F32, NULL, 200};
+    assert_ok(codec_encode(&x, b, again, &e), e);
+    assert_ok(codec_init(&c, m, H, W, DTYPE_F32, &e), e);
+    assert_int_equal(codec_use_bands(&c, 200, &e), ERR_UNSUPPORTED);
+    codec_release(&c);
+    codec_model_free(m, file);
+    picture_release(&in);
+    backend_free(b);
+}
+
+/* A picture beyond CODEC_WHOLE_BYTES is decoded in bands without being asked. */
+static void large_ones_are_in_bands(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct checkpoint *file;
+    struct codec c;
+    struct image_model *m = codec_model("vae-kl", &file);
+    assert_ok(codec_init(&c, m, 64, 64, DTYPE_F32, &e), e);
+    assert_int_equal(c.bands.n, 0);
+    codec_release(&c);
+    int rc = codec_init(&c, m, 384, 384, DTYPE_F32, &e);
+    if (rc == ERR_NOMEM)
+        print_message("skip: this machine has too little memory for a large picture\n");
+    else
+        assert_true(c.bands.n > 0);
+    codec_release(&c);
+    codec_model_free(m, file);
+}
+
 static void missing_sides(void **state)
 {
     (void)state;
@@ -118,7 +182,7 @@ static void missing_sides(void **state)
         assert_err(e, ERR_FORMAT, "no VAE decoder");
         codec_release(&c);
         e = (struct err){0};
-        struct codec_encode x = {m, &in, H, W, DTYPE_F32, NULL};
+        struct codec_encode x = {m, &in, H, W, DTYPE_F32, NULL, 0};
         assert_int_equal(codec_encode(&x, NULL, NULL, &e), ERR_FORMAT);
         assert_err(e, ERR_FORMAT, "no VAE encoder");
         picture_release(&in);
@@ -150,7 +214,7 @@ static void cancelled(void **state)
     float z[H * W * C] = {0};
     atomic_bool cancel = true;
     struct image_model *m = codec_model("taesd", &file);
-    struct codec_encode x = {m, &in, H, W, DTYPE_F32, &cancel};
+    struct codec_encode x = {m, &in, H, W, DTYPE_F32, &cancel, 0};
     assert_ok(cpu_backend_new(&b, 1, NULL, &e), e);
     assert_int_equal(codec_encode(&x, b, z, &e), ERR_CANCELLED);
     e = (struct err){0};
@@ -166,9 +230,13 @@ static void cancelled(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scale_and_shift_kl), cmocka_unit_test(scale_and_shift_tiny),
-        cmocka_unit_test(missing_sides),      cmocka_unit_test(absurd_sizes),
+        cmocka_unit_test(scale_and_shift_kl),
+        cmocka_unit_test(scale_and_shift_tiny),
+        cmocka_unit_test(missing_sides),
+        cmocka_unit_test(absurd_sizes),
         cmocka_unit_test(cancelled),
+        cmocka_unit_test(in_bands),
+        cmocka_unit_test(large_ones_are_in_bands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
