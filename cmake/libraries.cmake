@@ -1,6 +1,7 @@
 # The libraries Lar stands on; docs/architecture.md says what each is for.
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
+pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(PNG REQUIRED IMPORTED_TARGET libpng)
 pkg_check_modules(JPEG REQUIRED IMPORTED_TARGET libjpeg)
 pkg_check_modules(WEBP REQUIRED IMPORTED_TARGET libwebp)
@@ -9,4 +10,4 @@ pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
 pkg_check_modules(CHAFA IMPORTED_TARGET chafa)
 
 set(LAR_LIBRARIES PkgConfig::JANSSON PkgConfig::PNG PkgConfig::JPEG PkgConfig::WEBP
-    PkgConfig::UTF8PROC PkgConfig::CRYPTO)
+    PkgConfig::UTF8PROC PkgConfig::CRYPTO PkgConfig::ZLIB)

@@ -84,7 +84,7 @@ void help_command(struct buf *b, enum command command)
 const struct help_section help_sections[] = {
     {"Model",
      "The first of these that is given is used:",
-     {{"-m MODEL", "a file (safetensors, GGUF) or a folder (diffusers)"},
+     {{"-m MODEL", "a file (safetensors, GGUF, .ckpt) or a folder (diffusers)"},
       {"LAR_MODEL", "the same, in the environment"},
       {"~/.config/lar/model", "a file whose first line names it (in XDG_CONFIG_HOME, if set)"},
       {"Spark", "the small model that comes with Lar"}}},

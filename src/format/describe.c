@@ -173,7 +173,8 @@ void model_summary_read(struct model_summary *s, const struct checkpoint *c)
     *s = (struct model_summary){0};
     s->architecture = describe_architecture(c);
     s->layout = describe_layout(c);
-    s->format = checkpoint_weights(c)->files[0]->is_gguf ? "GGUF" : "safetensors";
+    const struct weight_file *f = checkpoint_weights(c)->files[0];
+    s->format = f->is_gguf ? "GGUF" : f->is_pytorch ? "PyTorch" : "safetensors";
     for (size_t i = 0; i < checkpoint_n(c); i++) {
         add(find_part(s, checkpoint_at(c, i)->name), checkpoint_at(c, i));
         add(&s->total, checkpoint_at(c, i));

@@ -27,7 +27,7 @@ struct part_summary {
 struct model_summary {
     char *architecture;         /* owned; "Stable Diffusion 1.x", "unknown architecture" */
     const char *layout;         /* static; "diffusers folder", "single file with LDM names", ... */
-    const char *format;         /* static; "safetensors" or "GGUF" */
+    const char *format;         /* static; "safetensors", "GGUF" or "PyTorch" */
     struct part_summary *parts; /* owned; sorted by component */
     size_t n_parts;
     struct part_summary total; /* component is NULL */

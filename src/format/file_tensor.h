@@ -10,7 +10,8 @@
 #define FILE_TENSOR_MAX_DIM 8
 
 /* Pointers are borrowed from the parsed file. The bytes data..data + size lie inside the file;
- * no two tensors overlap; for a known type size is what the dimensions need. */
+ * no two tensors overlap, but for PyTorch's tied ones; for a known type size is what the dimensions
+ * need. */
 struct file_tensor {
     const char *name;
     enum dtype type;

@@ -21,13 +21,14 @@ static bool ends_with(const char *s, const char *end)
 
 const struct file_tensor *weight_file_tensors(const struct weight_file *f, size_t *n)
 {
-    *n = f->is_gguf ? f->gguf.n_tensors : f->st.n;
-    return f->is_gguf ? f->gguf.tensors : f->st.tensors;
+    *n = f->is_gguf ? f->gguf.n_tensors : f->is_pytorch ? f->pytorch.n : f->st.n;
+    return f->is_gguf ? f->gguf.tensors : f->is_pytorch ? f->pytorch.tensors : f->st.tensors;
 }
 
 static void file_free(struct weight_file *f)
 {
     gguf_release(&f->gguf);
+    pytorch_release(&f->pytorch);
     safetensors_release(&f->st);
     file_map_close(&f->map);
     free(f->path);
@@ -48,12 +49,7 @@ static const struct {
     size_t n;
     const char *what;
 } strangers[] = {
-    {"PK\3\4", 4,
-     "a PyTorch pickle (.ckpt, .bin, .pth); pickles can run code and are not read: convert it to "
-     "safetensors first"},
-    {"\x80\2", 2,
-     "a Python pickle (.ckpt, .pth); pickles can run code and are not read: convert it to "
-     "safetensors first"},
+    {"\x80\2", 2, "a Python pickle that torch.save() did not write; take the model as safetensors"},
     {"version https://git-lfs", 23,
      "a Git LFS pointer, not the file itself; run `git lfs pull` or download it again"},
     {"<!DOCTYPE", 9, "a web page, not a model; download it again"},
@@ -74,7 +70,8 @@ static int stranger(const struct weight_file *f, struct err *e)
             return err_set(e, ERR_UNSUPPORTED, "%s: %s", f->path, strangers[i].what);
     if (ends_with(f->path, ".safetensors"))
         return 0; /* the parser says what is wrong */
-    return err_set(e, ERR_FORMAT, "%s: not a model: neither safetensors nor GGUF", f->path);
+    return err_set(e, ERR_FORMAT, "%s: not a model: neither safetensors nor GGUF nor PyTorch's",
+                   f->path);
 }
 
 static int parse(struct weight_file *f, struct err *e)
@@ -83,6 +80,9 @@ static int parse(struct weight_file *f, struct err *e)
     if (gguf_probe(f->map.data, f->map.size)) {
         f->is_gguf = true;
         rc = gguf_parse(&f->gguf, f->map.data, f->map.size, e);
+    } else if (pytorch_probe(f->map.data, f->map.size)) {
+        f->is_pytorch = true;
+        rc = pytorch_parse(&f->pytorch, f->map.data, f->map.size, e);
     } else {
         if (!safetensors_probe(f->map.data, f->map.size) && (rc = stranger(f, e)))
             return rc;
@@ -222,11 +222,25 @@ static char *known_file(const char *dir)
     return NULL;
 }
 
+/* The same for PyTorch's files. */
+static char *known_pickle(const char *dir)
+{
+    static const char *const names[] = {"diffusion_pytorch_model.bin", "pytorch_model.bin",
+                                        "pytorch_model.bin.index.json"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char *path = file_join(dir, names[i]);
+        if (file_exists(path))
+            return path;
+        free(path);
+    }
+    return NULL;
+}
+
 /* What else lies in the folder. */
 struct listing {
     char *model;  /* the first safetensors or GGUF file */
     char *pickle; /* the first pickle */
-    size_t n_models;
+    size_t n_models, n_pickles;
 };
 
 static void keep_first(char **slot, const char *name)
@@ -249,6 +263,7 @@ static void list_folder(const char *dir, struct listing *l)
         } else if (ends_with(name, ".bin") || ends_with(name, ".ckpt") || ends_with(name, ".pth") ||
                    ends_with(name, ".pt")) {
             keep_first(&l->pickle, name);
+            l->n_pickles++;
         }
     }
     if (d)
@@ -267,13 +282,14 @@ int weights_open_folder(struct weights *w, const char *dir, struct err *e)
         else if (l.n_models)
             rc = err_set(e, ERR_ARG, "%s: holds %zu models (%s, ...); name one of the files", dir,
                          l.n_models, l.model);
-        else if (l.pickle)
-            rc = err_set(e, ERR_UNSUPPORTED,
-                         "%s: its weights are a pickle (%s); pickles can run code and are not "
-                         "read: convert it to safetensors first",
-                         dir, l.pickle);
-        else
-            rc = err_set(e, ERR_NOT_FOUND, "%s: no safetensors or GGUF file in this folder", dir);
+        else if (!(path = known_pickle(dir)) && l.n_pickles == 1)
+            path = file_join(dir, l.pickle);
+        else if (!path && l.n_pickles)
+            rc = err_set(e, ERR_ARG, "%s: holds %zu models (%s, ...); name one of the files", dir,
+                         l.n_pickles, l.pickle);
+        else if (!path)
+            rc = err_set(e, ERR_NOT_FOUND,
+                         "%s: no safetensors, GGUF or PyTorch file in this folder", dir);
     }
     if (path)
         rc = ends_with(path, ".json") ? weights_open_index(w, path, e)

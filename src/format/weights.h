@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "format/gguf.h"
+#include "format/pytorch.h"
 #include "format/safetensors.h"
 
 #include <stdbool.h>
@@ -19,9 +20,10 @@ struct err;
 struct weight_file {
     char *path; /* owned */
     struct file_map map;
-    bool is_gguf;
-    struct gguf gguf;      /* if is_gguf */
-    struct safetensors st; /* else */
+    bool is_gguf, is_pytorch;
+    struct gguf gguf;       /* if is_gguf */
+    struct pytorch pytorch; /* if is_pytorch */
+    struct safetensors st;  /* else */
 };
 
 /* A zeroed struct weights is empty. */
@@ -32,8 +34,8 @@ struct weights {
 
 const struct file_tensor *weight_file_tensors(const struct weight_file *f, size_t *n);
 
-/* Maps and parses one more file, safetensors or GGUF by its content. The sentence of an error names
- * the file and says what it seems to be: a pickle, a Git LFS pointer, a web page. */
+/* Maps and parses one more file: safetensors, GGUF or PyTorch's, by its content. The sentence of an
+ * error names the file and says what it seems to be: a Git LFS pointer, a web page. */
 int weights_open_file(struct weights *w, const char *path, struct err *e);
 
 /* The shards that a *.safetensors.index.json names, in the order of their names. Every tensor of
@@ -41,8 +43,8 @@ int weights_open_file(struct weights *w, const char *path, struct err *e);
 int weights_open_index(struct weights *w, const char *path, struct err *e);
 
 /* The weights of one component's folder: diffusers' and transformers' file names, full precision
- * before `fp16` variants, else the only safetensors or GGUF file there is. ERR_NOT_FOUND when the
- * folder has none, ERR_UNSUPPORTED when all it has is a pickle. */
+ * before `fp16` variants, PyTorch's pickles last; else the only safetensors or GGUF file there is,
+ * else the only pickle. ERR_NOT_FOUND when the folder has none. */
 int weights_open_folder(struct weights *w, const char *dir, struct err *e);
 
 void weights_release(struct weights *w);

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define MAX_GROUP 32
+#define STEPS     5 /* scales tried on either side of the one that just covers the values */
+#define STEP      0.2f
 
 static float store_half(unsigned char *p, float x)
 {
@@ -21,12 +23,13 @@ static float inverse(float x)
     return x != 0 ? 1.0f / x : 0;
 }
 
-/* The nearest integer within low .. high; low for a NaN. */
-static int nearest(float x, int low, int high)
+/* The nearest integer within low .. high; low for a NaN. Adding 1.5 x 2^23 leaves no fraction. */
+static float nearest(float x, float low, float high)
 {
-    if (!(x > (float)low))
-        return low;
-    return x < (float)high ? (int)lrintf(x) : high;
+    const float shift = 12582912.0f;
+    x = x > low ? x : low;
+    x = x < high ? x : high;
+    return x + shift - shift;
 }
 
 /* What is quantised together: x ~ scale q - min. */
@@ -34,33 +37,28 @@ struct group {
     const float *x;
     float weight[MAX_GROUP];
     int n;
-    int low, high; /* of q */
+    float low, high;  /* of q */
+    float w, wx, wxx; /* weighted sums */
 };
 
 static void group_init(struct group *g, const float *x, int n, int low, int high)
 {
     float sum2 = 0;
-    *g = (struct group){.x = x, .n = n, .low = low, .high = high};
+    *g = (struct group){.x = x, .n = n, .low = (float)low, .high = (float)high};
     for (int i = 0; i < n; i++)
         sum2 += x[i] * x[i];
     float level = sqrtf(sum2 / (float)n);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         g->weight[i] = level + fabsf(x[i]);
-}
-
-static float group_error(const struct group *g, float scale, float min)
-{
-    float inv = inverse(scale), error = 0;
-    for (int i = 0; i < g->n; i++) {
-        float d = scale * (float)nearest((g->x[i] + min) * inv, g->low, g->high) - min - g->x[i];
-        error += g->weight[i] * d * d;
+        g->w += g->weight[i];
+        g->wx += g->weight[i] * x[i];
+        g->wxx += g->weight[i] * x[i] * x[i];
     }
-    return error;
 }
 
 /* Weighted sums over the integers that a scale and a minimum lead to. */
 struct sums {
-    float w, x, q, qq, qx;
+    float q, qq, qx;
 };
 
 static struct sums group_sums(const struct group *g, float scale, float min)
@@ -68,13 +66,10 @@ static struct sums group_sums(const struct group *g, float scale, float min)
     float inv = inverse(scale);
     struct sums s = {0};
     for (int i = 0; i < g->n; i++) {
-        float w = g->weight[i];
-        float q = (float)nearest((g->x[i] + min) * inv, g->low, g->high);
-        s.w += w;
-        s.x += w * g->x[i];
-        s.q += w * q;
-        s.qq += w * q * q;
-        s.qx += w * q * g->x[i];
+        float q = nearest((g->x[i] + min) * inv, g->low, g->high), wq = g->weight[i] * q;
+        s.q += wq;
+        s.qq += wq * q;
+        s.qx += wq * g->x[i];
     }
     return s;
 }
@@ -83,9 +78,12 @@ struct fit {
     float scale, min, error;
 };
 
-static void keep_better(const struct group *g, struct fit *best, float scale, float min)
+/* Keeps scale and minimum if they suit the integers of `s` better. */
+static void keep_better(const struct group *g, struct fit *best, const struct sums *s, float scale,
+                        float min)
 {
-    float error = group_error(g, scale, min);
+    float error = scale * (scale * s->qq - 2 * min * s->q - 2 * s->qx) +
+                  min * (min * g->w + 2 * g->wx) + g->wxx;
     if (error < best->error)
         *best = (struct fit){scale, min, error};
 }
@@ -96,13 +94,11 @@ static float fit_symmetric(const struct group *g)
     float largest = 0;
     for (int i = 0; i < g->n; i++)
         largest = fabsf(g->x[i]) > fabsf(largest) ? g->x[i] : largest;
-    float first = largest / (float)g->low;
-    struct fit best = {first, 0, group_error(g, first, 0)};
-    for (int k = -9; k <= 9; k++) {
-        float scale = largest / ((float)g->low + 0.1f * (float)k);
-        struct sums s = group_sums(g, scale, 0);
+    struct fit best = {largest / g->low, 0, INFINITY};
+    for (int k = -STEPS; k <= STEPS; k++) {
+        struct sums s = group_sums(g, largest / (g->low + STEP * (float)k), 0);
         if (s.qq > 0)
-            keep_better(g, &best, s.qx / s.qq, 0);
+            keep_better(g, &best, &s, s.qx / s.qq, 0);
     }
     return best.scale;
 }
@@ -117,19 +113,17 @@ static struct fit fit_affine(const struct group *g, bool positive)
     }
     if (positive && low > 0)
         low = 0;
-    float first = (high - low) / (float)g->high;
-    struct fit best = {first, -low, group_error(g, first, -low)};
-    for (int k = -10; k <= 10; k++) {
-        float scale = (high - low) / ((float)g->high + 0.1f * (float)k);
-        struct sums s = group_sums(g, scale, -low);
-        float det = s.w * s.qq - s.q * s.q;
+    struct fit best = {(high - low) / g->high, -low, INFINITY};
+    for (int k = -STEPS; k <= STEPS; k++) {
+        struct sums s = group_sums(g, (high - low) / (g->high + STEP * (float)k), -low);
+        float det = g->w * s.qq - s.q * s.q;
         if (!(det > 0))
             continue;
-        float min = (s.q * s.qx - s.qq * s.x) / det;
+        float min = (s.q * s.qx - s.qq * g->wx) / det;
         if (positive && min < 0)
-            keep_better(g, &best, s.qx / s.qq, 0);
+            keep_better(g, &best, &s, s.qx / s.qq, 0);
         else
-            keep_better(g, &best, (s.w * s.qx - s.q * s.x) / det, min);
+            keep_better(g, &best, &s, (g->w * s.qx - s.q * g->wx) / det, min);
     }
     return best;
 }
@@ -173,7 +167,7 @@ static void quantise_32(enum dtype type, const float *src, unsigned char *dst)
     unsigned char *nibbles = five ? dst + 4 : dst;
     memset(nibbles, 0, 16);
     for (int i = 0; i < 32; i++) {
-        unsigned q = (unsigned)(nearest((src[i] + min) * inv, g.low, g.high) + bias);
+        unsigned q = (unsigned)((int)nearest((src[i] + min) * inv, g.low, g.high) + bias);
         nibbles[i % 16] |= (unsigned char)((q & 15) << (i < 16 ? 0 : 4));
         fifth |= (uint32_t)(q >> 4) << i;
     }
@@ -212,12 +206,12 @@ static void quantise_q45_k(bool five, const float *src, unsigned char *dst)
     }
     float d = store_half(dst, most_scale / 63), dmin = store_half(dst + 2, most_min / 63);
     for (int i = 0; i < 8; i++) {
-        int scale = nearest(fit[i].scale * inverse(d), 0, 63);
-        int min = nearest(fit[i].min * inverse(dmin), 0, 63);
+        int scale = (int)nearest(fit[i].scale * inverse(d), 0, 63);
+        int min = (int)nearest(fit[i].min * inverse(dmin), 0, 63);
         float inv = inverse(d * (float)scale), m = dmin * (float)min;
         put_scale_min(dst + 4, i, scale, min);
         for (int j = 0; j < 32; j++) {
-            int q = nearest((src[32 * i + j] + m) * inv, 0, high);
+            int q = (int)nearest((src[32 * i + j] + m) * inv, 0, (float)high);
             low[i / 2 * 32 + j] |= (unsigned char)((q & 15) << (i % 2 * 4));
             if (five)
                 fifth[j] |= (unsigned char)((q >> 4) << i);
@@ -237,12 +231,12 @@ static void quantise_q6_k(const float *src, unsigned char *dst)
     }
     float d = store_half(dst + 208, largest / -128);
     for (int i = 0; i < 16; i++) {
-        int s = nearest(scale[i] * inverse(d), -128, 127);
+        int s = (int)nearest(scale[i] * inverse(d), -128, 127);
         float inv = inverse(d * (float)s);
         dst[192 + i] = (unsigned char)s;
         for (int j = 0; j < 16; j++) {
             int at = 16 * i + j, half = at / 128, quarter = at % 128 / 32, k = at % 32;
-            int q = nearest(src[at] * inv, -32, 31) + 32;
+            int q = (int)nearest(src[at] * inv, -32, 31) + 32;
             dst[64 * half + quarter % 2 * 32 + k] |= (unsigned char)((q & 15)
                                                                      << (quarter < 2 ? 0 : 4));
             dst[128 + 32 * half + k] |= (unsigned char)((q >> 4) << (2 * quarter));

@@ -1,6 +1,6 @@
 /* quantise.h - from floats to ggml's quantised blocks; quant_from_f32() calls it.
  *
- * Q8_0 is rounded as ggml does it. The smaller types are searched: of about twenty scales around
+ * Q8_0 is rounded as ggml does it. The smaller types are searched: of eleven scales around
  * the one that just covers the largest value, each is corrected by least squares over the integers
  * it leads to, and the one with the least weighted squared error is kept. Large values weigh more,
  * as they contribute more to a product.

@@ -286,7 +286,7 @@ static void strangers_are_named(void **state)
         int code;
         const char *part;
     } rows[] = {
-        {"a.ckpt", "PK\3\4........", ERR_UNSUPPORTED, "convert it to safetensors"},
+        {"a.ckpt", "PK\3\4........", ERR_FORMAT, "the zip archive has no end"},
         {"a.pth", "\x80\2}q.", ERR_UNSUPPORTED, "pickle"},
         {"a.safetensors", "version https://git-lfs.github.com/spec/v1\n", ERR_UNSUPPORTED,
          "Git LFS pointer"},
@@ -317,13 +317,13 @@ static void broken_folders_are_explained(void **state)
 {
     (void)state;
     char *dir = test_temp_dir(), *unet = file_join(dir, "unet");
-    open_fails(dir, ERR_NOT_FOUND, "no safetensors or GGUF file");
+    open_fails(dir, ERR_NOT_FOUND, "no safetensors, GGUF or PyTorch file");
     write_text(dir, "model_index.json", "{\"unet\": [\"diffusers\", \"UNet2DConditionModel\"]}");
     open_fails(dir, ERR_NOT_FOUND, "unet: the folder of the component unet");
     mkdir(unet, 0777);
-    open_fails(dir, ERR_NOT_FOUND, "unet: no safetensors or GGUF file");
+    open_fails(dir, ERR_NOT_FOUND, "unet: no safetensors, GGUF or PyTorch file");
     write_text(unet, "diffusion_pytorch_model.bin", "PK");
-    open_fails(dir, ERR_UNSUPPORTED, "pickle (diffusion_pytorch_model.bin)");
+    open_fails(dir, ERR_FORMAT, "diffusion_pytorch_model.bin: not a model");
     write_text(unet, "a.safetensors", "x");
     write_text(unet, "b.safetensors", "x");
     open_fails(dir, ERR_ARG, "holds 2 models (a.safetensors, ...)");
