@@ -21,10 +21,10 @@
 #include <math.h>
 #include <string.h>
 
-#define QUERIES 48 /* a multiple of every mr */
+#define QUERIES 64
 #define KEYS    256
 #define LDS     (KEYS + 16) /* row stride: a power of two would crowd few cache sets */
-#define MAX_MR  8
+#define GROUP   16          /* the largest group of rows */
 
 struct attention {
     struct cpu *c;
@@ -32,12 +32,14 @@ struct attention {
     int n_head;
     bool causal;
     bool bf16; /* products in bf16 */
+    const struct product *p;
     enum dtype type;
     size_t elem;       /* bytes of an operand of the products */
     long n, tq, tk, d; /* samples, queries, keys, head size */
+    long d_k;          /* d rounded up to k_step */
     long d_pad;        /* d rounded up to the vector width */
-    long tk_pad;       /* tk rounded up to the vector width */
-    char *k_packed;    /* [n * n_head][d][tk_pad] as panels of nr columns */
+    long tk_pad;       /* tk rounded up to the vector width and k_step */
+    char *k_packed;    /* [n * n_head][d_k][tk_pad] as panels of nr columns */
     char *v_packed;    /* [n * n_head][tk_pad][d_pad] as panels of nr columns */
     char *worker;
     size_t worker_size;
@@ -47,7 +49,7 @@ struct attention {
 /* Columns of the panel that starts at column j of `total`, a multiple of the vector width. */
 static long panel_cols(const struct attention *a, long j, long total)
 {
-    long nr = a->c->k->nr;
+    long nr = a->p->nr;
     return total - j < nr ? total - j : nr;
 }
 
@@ -82,18 +84,21 @@ static void interleave(uint16_t *dst, const uint16_t *even, const uint16_t *odd,
 
 static void pack_v_head(const struct attention *a, long s, long h, char *dst, char *tmp)
 {
-    long step = a->bf16 ? 2 : 1;
-    for (long t = 0; t < a->tk; t += step) {
+    long step = a->bf16 ? 2 : 1, end = (a->tk + a->p->k_step - 1) / a->p->k_step * a->p->k_step;
+    for (long t = 0; t < end; t += step) {
         size_t row = 2 * (size_t)a->d * sizeof(float);
-        const char *v = operand(a, a->v, head_at(a, a->v, s, t, h), tmp);
-        const char *w = NULL;
+        const char *v = NULL, *w = NULL;
+        if (t < a->tk)
+            v = operand(a, a->v, head_at(a, a->v, s, t, h), tmp);
         if (a->bf16 && t + 1 < a->tk)
             w = operand(a, a->v, head_at(a, a->v, s, t + 1, h), tmp + row);
-        for (long j = 0; j < a->d_pad; j += a->c->k->nr) {
+        for (long j = 0; j < a->d_pad; j += a->p->nr) {
             long cols = panel_cols(a, j, a->d_pad), n = a->d - j < cols ? a->d - j : cols;
             char *p = dst + (size_t)(j * a->tk_pad + t * cols) * a->elem;
-            size_t from = (size_t)j * a->elem, used = (size_t)(n * step) * a->elem;
-            if (a->bf16)
+            size_t from = (size_t)j * a->elem, used = v ? (size_t)(n * step) * a->elem : 0;
+            if (!v)
+                ; /* keys beyond the last */
+            else if (a->bf16)
                 interleave((uint16_t *)p, (const uint16_t *)(v + from),
                            w ? (const uint16_t *)(w + from) : NULL, n);
             else
@@ -106,7 +111,7 @@ static void pack_v_head(const struct attention *a, long s, long h, char *dst, ch
 static void pack_k_head(const struct attention *a, long s, long h, char *dst, char *scratch)
 {
     const struct kernels *k = a->c->k;
-    for (long t = 0; t < a->tk; t += k->nr) {
+    for (long t = 0; t < a->tk; t += a->p->nr) {
         long cols = panel_cols(a, t, a->tk_pad);
         struct pack_tile p = {
             .type = a->k->type,
@@ -116,13 +121,10 @@ static void pack_k_head(const struct attention *a, long s, long h, char *dst, ch
             .taps = 1,
             .n = (int)(a->tk - t < cols ? a->tk - t : cols),
             .nv = (int)(cols / k->width),
-            .dst = dst + (size_t)(t * a->d) * a->elem,
+            .dst = dst + (size_t)(t * a->d_k) * a->elem,
             .scratch = (float *)scratch,
         };
-        if (a->bf16)
-            k->pack_bf16(&p);
-        else
-            k->pack_f32(&p);
+        a->p->pack(&p);
     }
 }
 
@@ -132,15 +134,16 @@ static void pack_heads(long begin, long end, int worker, void *ctx)
     char *scratch = a->worker + (size_t)worker * a->worker_size;
     for (long i = begin; i < end; i++) {
         long s = i / a->n_head, h = i % a->n_head;
-        pack_k_head(a, s, h, a->k_packed + (size_t)(i * a->tk_pad * a->d) * a->elem, scratch);
+        pack_k_head(a, s, h, a->k_packed + (size_t)(i * a->tk_pad * a->d_k) * a->elem, scratch);
         pack_v_head(a, s, h, a->v_packed + (size_t)(i * a->tk_pad * a->d_pad) * a->elem, scratch);
     }
 }
 
 /* Scratch of one worker while a task runs. */
 struct task {
-    const void *q[QUERIES]; /* rows of d elements, in the tensor or in q_tmp */
-    char *q_tmp;            /* [QUERIES][2 d] floats */
+    const void *q[QUERIES]; /* rows of d_k elements, in the tensor or in q_tmp */
+    long q_step;            /* bytes from row to row where they lie equally far apart */
+    char *q_tmp;            /* [QUERIES][d + 2 d_k] floats */
     float *s;               /* [QUERIES][LDS] */
     uint16_t *p;            /* [QUERIES][LDS], bf16 only */
     float *o;               /* [QUERIES][d_pad] */
@@ -148,20 +151,27 @@ struct task {
     long valid[QUERIES];
 };
 
-/* tile.c[rows][nv * width] (+)= a[rows][k] w for one panel of w. */
-static void product(const struct attention *a, struct gemm_tile t, const void *const *rows, int n)
+/* tile.c[n][nv * width] (+)= rows[n][k] w for one panel of w; rows are `step` bytes apart, which
+ * only sets with groups of rows rely on. */
+static void product(const struct attention *a, struct gemm_tile t, const void *const *rows,
+                    long step, int n)
 {
-    const struct kernels *kn = a->c->k;
+    const int mr = a->p->mr, group = a->p->group;
+    const long steps[QUERIES / GROUP] = {step, step, step, step};
     float *c = t.c;
     t.taps = 1;
-    for (int i = 0; i < n; i += kn->mr) {
-        t.m = n - i < kn->mr ? n - i : kn->mr;
+    t.a_step = steps;
+    for (int i = 0; i < n; i += mr) {
+        const void *first[QUERIES / GROUP];
+        t.m = n - i < mr ? n - i : mr;
         t.a = rows + i;
+        if (group > 1) {
+            for (int j = 0; j * group < t.m; j++)
+                first[j] = rows[i + j * group];
+            t.a = first;
+        }
         t.c = c + i * t.ldc;
-        if (a->bf16)
-            kn->gemm_bf16(&t);
-        else
-            kn->gemm_f32(&t);
+        a->p->gemm(&t);
     }
 }
 
@@ -169,17 +179,18 @@ static void product(const struct attention *a, struct gemm_tile t, const void *c
 static void key_block(const struct attention *a, struct task *k, long head, int rows, long t0)
 {
     const struct kernels *kn = a->c->k;
-    const void *p[QUERIES + MAX_MR];
-    long n = a->tk - t0 < KEYS ? a->tk - t0 : KEYS, even = a->bf16 ? (n + 1) / 2 * 2 : n;
-    for (long j = 0; j < n; j += kn->nr) {
+    const void *p[QUERIES];
+    long n = a->tk - t0 < KEYS ? a->tk - t0 : KEYS, step = a->p->k_step;
+    long even = (n + step - 1) / step * step;
+    for (long j = 0; j < n; j += a->p->nr) {
         struct gemm_tile qk = {
-            .w = a->k_packed + (size_t)((head * a->tk_pad + t0 + j) * a->d) * a->elem,
+            .w = a->k_packed + (size_t)((head * a->tk_pad + t0 + j) * a->d_k) * a->elem,
             .c = k->s + j,
             .ldc = LDS,
-            .k = a->d,
+            .k = a->d_k,
             .nv = (int)(panel_cols(a, t0 + j, a->tk_pad) / kn->width),
         };
-        product(a, qk, k->q, rows);
+        product(a, qk, k->q, k->q_step, rows);
     }
     struct softmax_tile sm = {.s = k->s,
                               .lds = LDS,
@@ -193,11 +204,12 @@ static void key_block(const struct attention *a, struct task *k, long head, int 
                               .p = a->bf16 ? k->p : NULL};
     kn->softmax(&sm);
     for (int r = 0; r < rows; r++) {
-        kn->scale(k->o + r * a->d_pad, k->o + r * a->d_pad, k->rescale[r], 0, a->d_pad);
+        if (k->rescale[r] != 1.0f)
+            kn->scale(k->o + r * a->d_pad, k->o + r * a->d_pad, k->rescale[r], 0, a->d_pad);
         p[r] = a->bf16 ? (const void *)(k->p + r * LDS) : (const void *)(k->s + r * LDS);
     }
     const char *v = a->v_packed + (size_t)(head * a->tk_pad * a->d_pad) * a->elem;
-    for (long j = 0; j < a->d_pad; j += kn->nr) {
+    for (long j = 0; j < a->d_pad; j += a->p->nr) {
         long cols = panel_cols(a, j, a->d_pad);
         struct gemm_tile pv = {
             .w = v + (size_t)(j * a->tk_pad + t0 * cols) * a->elem,
@@ -207,8 +219,22 @@ static void key_block(const struct attention *a, struct task *k, long head, int 
             .nv = (int)(cols / kn->width),
             .accumulate = true,
         };
-        product(a, pv, p, rows);
+        product(a, pv, p, LDS * (long)a->elem, rows);
     }
+}
+
+/* Row r of the queries, with elements up to d_k; those beyond d are 0. Sets with groups of rows
+ * get all of them from one place: beyond the last may be anything that is finite. */
+static const void *query(const struct attention *a, const struct task *k, int r, int64_t first)
+{
+    size_t row = (size_t)(a->d + 2 * a->d_k) * sizeof(float);
+    char *tmp = k->q_tmp + (size_t)r * row;
+    if (a->p->group == 1 && a->d == a->d_k)
+        return operand(a, a->q, first, tmp);
+    char *q = k->q_tmp + QUERIES * row + (size_t)(r * a->d_k) * a->elem;
+    memcpy(q, operand(a, a->q, first, tmp), (size_t)a->d * a->elem);
+    memset(q + (size_t)a->d * a->elem, 0, (size_t)(a->d_k - a->d) * a->elem);
+    return q;
 }
 
 static void run_block(const struct attention *a, long task, struct task *k)
@@ -218,8 +244,7 @@ static void run_block(const struct attention *a, long task, struct task *k)
     int rows = (int)(a->tq - q0 < QUERIES ? a->tq - q0 : QUERIES);
     long last = a->causal && q0 + rows < a->tk ? q0 + rows : a->tk;
     for (int r = 0; r < rows; r++) {
-        k->q[r] = operand(a, a->q, head_at(a, a->q, s, q0 + r, h),
-                          k->q_tmp + (size_t)(r * 2 * a->d) * sizeof(float));
+        k->q[r] = query(a, k, r, head_at(a, a->q, s, q0 + r, h));
         k->max[r] = -FLT_MAX;
         k->sum[r] = 0;
     }
@@ -248,8 +273,11 @@ static void run_blocks(long begin, long end, int worker, void *ctx)
     k.o = k.s + QUERIES * LDS;
     k.p = (uint16_t *)(k.o + QUERIES * a->d_pad);
     k.q_tmp = (char *)(k.p + QUERIES * LDS);
+    k.q_step = a->d_k * (long)a->elem;
+    a->c->k->begin_products();
     for (long task = begin; task < end; task++)
         run_block(a, task, &k);
+    a->c->k->end_products();
 }
 
 int cpu_attention(struct cpu *c, const struct op *op, struct err *e)
@@ -269,16 +297,20 @@ int cpu_attention(struct cpu *c, const struct op *op, struct err *e)
         .d = (long)q->dim[2] / op->n_head,
     };
     long width = c->k->width, heads = a.n * a.n_head;
-    a.bf16 = c->k->gemm_bf16 && a.out->type == DTYPE_BF16 && a.d % 2 == 0;
+    a.bf16 = c->k->bf16.gemm && a.out->type == DTYPE_BF16;
+    a.p = a.bf16 ? &c->k->bf16 : &c->k->f32;
+    long step = a.p->k_step;
     a.type = a.bf16 ? DTYPE_BF16 : DTYPE_F32;
     a.elem = dtype_row_size(a.type, 1);
     a.d_pad = (a.d + width - 1) / width * width;
+    a.d_k = (a.d + step - 1) / step * step;
     a.tk_pad = (a.tk + width - 1) / width * width;
+    a.tk_pad = (a.tk_pad + step - 1) / step * step;
     a.n_blocks = (a.tq + QUERIES - 1) / QUERIES;
-    size_t k_size = cpu_round64((size_t)(heads * a.tk_pad * a.d) * a.elem);
+    size_t k_size = cpu_round64((size_t)(heads * a.tk_pad * a.d_k) * a.elem);
     size_t v_size = cpu_round64((size_t)(heads * a.tk_pad * a.d_pad) * a.elem);
-    size_t run = (size_t)(QUERIES * (LDS + a.d_pad + LDS / 2 + 2 * a.d)) * sizeof(float);
-    size_t pack = (size_t)(2 * (a.d + 1) * width) * sizeof(float);
+    size_t run = (size_t)(QUERIES * (LDS + a.d_pad + LDS / 2 + a.d + 3 * a.d_k)) * sizeof(float);
+    size_t pack = (size_t)(2 * (a.d + 1) * width + 512) * sizeof(float);
     a.worker_size = cpu_round64(run > pack ? run : pack);
     char *scratch = cpu_scratch(c, k_size + v_size, a.worker_size, e);
     if (!scratch)

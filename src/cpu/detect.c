@@ -6,11 +6,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#if defined(LAR_HAVE_amx)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #define TABLE(isa) extern const struct kernels kernels_##isa;
 TABLE(generic)
 TABLE(avx2)
 TABLE(avx512)
 TABLE(avx512bf16)
+TABLE(amx)
 TABLE(neon)
 
 /* The compiler's run-time checks cover both the processor and the operating system's support for
@@ -33,6 +40,28 @@ static bool has_avx512bf16(void)
 }
 #endif
 
+#if defined(LAR_HAVE_amx)
+/* Linux enlarges a thread's saved state by the tiles' 8 KB only for processes that ask for it;
+ * asking again changes nothing. */
+static bool has_amx(void)
+{
+    enum { AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24, TILE_STATE = 3 << 17, OSXSAVE = 1 << 27 };
+    unsigned a, b, c, d, xcr0, high;
+    if (!has_avx512bf16() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & AMX_BF16) ||
+        !(d & AMX_TILE) || !__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE))
+        return false;
+    __asm__("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
+    if ((xcr0 & TILE_STATE) != TILE_STATE)
+        return false;
+#if defined(__linux__)
+    const long request_permission = 0x1023, tile_data = 18; /* ARCH_REQ_XCOMP_PERM */
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+    return true;
+#endif
+}
+#endif
+
 static bool always(void)
 {
     return true;
@@ -43,6 +72,9 @@ static const struct {
     bool (*usable)(void);
 } tables[] = {
 /* Best first. F16C comes with every processor that has AVX2. */
+#if defined(LAR_HAVE_amx)
+    {&kernels_amx, has_amx},
+#endif
 #if defined(LAR_HAVE_avx512bf16)
     {&kernels_avx512bf16, has_avx512bf16},
 #endif

@@ -2,11 +2,11 @@
  *
  *   out[m, n] = bias[n] + sum over taps t, channels c of x[pixel(m, t)][c] * w[n][c][t]
  *
- *   a task = one panel of nr output channels x a chunk of rows
+ *   a task = a few panels of nr output channels x a chunk of rows
  *     for each block of channels:
- *       unpack the weights of the panel (all taps) into L2           k_pack.c
- *       for each mr rows: add the tile product into the task's sums  k_gemm.c
- *     add the bias, store in the activations' type
+ *       unpack the weights of the panels (all taps) into L2          k_pack.c
+ *       for each mr rows: add the tile products into the task's sums k_gemm.c
+ *         after the last block add bias and residual, store in the activations' type
  *
  * A linear layer is the case of one tap. The order of the sums does not depend on the number of
  * threads.
@@ -19,154 +19,250 @@
 
 #include <string.h>
 
-#define PANEL_BYTES (192 * 1024) /* unpacked weights of a task, for L2 */
-#define CHUNK_ROWS  768
-#define MAX_MR      8
-#define MAX_TAPS    64
-#define CONVERT     4096
-#define MAX_NR      128
+#define CHUNK_ROWS 768 /* whose sums are kept in L2 when the channels take several blocks */
+#define MAX_MR     32
+#define MAX_TAPS   64
+#define MAX_GROUPS 2  /* of rows in a tile */
+#define GROUP      16 /* rows in the largest group */
+#define CONVERT    4096
 
 struct gemm {
     struct cpu *c;
+    const struct product *p;
     const struct tensor *x, *w, *out;
     const float *bias;             /* or NULL */
     const struct tensor *residual; /* or NULL; shaped like out, or one row per sample */
     long residual_rows;            /* rows of out that one of its rows is added to */
-    bool bf16;                     /* products in bf16 */
-    const char *a;                 /* x in the type of the products, [n, h, w, channels] */
-    size_t a_row;                  /* bytes of one pixel */
+    enum dtype type;               /* of the products */
+    size_t elem;                   /* its size */
+    const char *a;                 /* x in that type, [n, h, w, channels] */
+    size_t a_row;                  /* bytes of one pixel, channels rounded up to k_step */
     int64_t h, w_in, h_out, w_out;
     int kh, kw, stride, pad_top, pad_left;
     long rows, channels, n_out;
     long k_block; /* channels per block */
+    long columns; /* per task, a multiple of nr */
     long chunk;   /* rows per task, a multiple of mr */
-    long n_chunks, n_panels;
+    long n_chunks, n_strips;
     char *worker; /* scratch of worker 0 */
-    size_t worker_size, panel_size, sums_size, pack_size;
+    size_t worker_size, panel_size, sums_size, pack_size, gather_size, zeros_size;
 };
 
-/* Pointers to the pixels under every tap of rows m .. m + n. Pixels in the padding are `zeros`. */
-static void row_pointers(const struct gemm *g, long m, int n, long c0, const char *zeros,
-                         const void **a)
+static long round_up(long n, long unit)
 {
-    int mr = g->c->k->mr;
-    size_t elem = g->bf16 ? sizeof(uint16_t) : sizeof(float);
-    for (int i = 0; i < n; i++, m++) {
-        int64_t x0 = m % g->w_out * g->stride - g->pad_left;
-        int64_t y0 = m / g->w_out % g->h_out * g->stride - g->pad_top;
-        int64_t image = m / g->w_out / g->h_out * g->h;
-        for (int t = 0, ky = 0; ky < g->kh; ky++)
-            for (int kx = 0; kx < g->kw; kx++, t++) {
-                int64_t y = y0 + ky, x = x0 + kx;
-                bool inside = y >= 0 && y < g->h && x >= 0 && x < g->w_in;
-                size_t pixel = (size_t)((image + y) * g->w_in + x);
-                a[t * mr + i] = inside ? g->a + pixel * g->a_row + (size_t)c0 * elem : zeros;
-            }
-    }
+    return (n + unit - 1) / unit * unit;
 }
 
 /* What one task computes, and where. */
 struct part {
-    long m0, m1;       /* rows */
-    long n0, n;        /* columns */
-    long ldc;          /* floats from row to row of the sums */
-    const char *panel; /* the unpacked weights */
-    float *sums;       /* [m1 - m0, ldc] */
+    long c0, k;  /* the block of channels, up to a multiple of k_step */
+    long m0, m1; /* rows */
+    long n0, n;  /* columns */
+    long ldc;    /* floats from row to row of the sums */
+    char *panel; /* the unpacked weights, panel_bytes each */
+    size_t panel_bytes;
+    float *sums;       /* [m1 - m0, ldc]; [mr, ldc] if all channels are one block */
+    float *pack;       /* scratch for unpacking */
+    char *gather;      /* rows that do not lie equally far apart, [mr / group][taps][group] */
     const char *zeros; /* the padding */
 };
 
-/* Adds one block of channels, from c0 on, to the sums of a task. */
-static void add_block(const struct gemm *g, const struct part *p, const struct gemm_tile *shape,
-                      long c0)
-{
+/* Where the rows of a tile lie, as gemm_tile wants it. */
+struct rows {
     const void *a[MAX_TAPS * MAX_MR];
-    struct gemm_tile tile = *shape;
-    int mr = g->c->k->mr;
-    tile.a = a;
-    tile.w = p->panel;
-    tile.ldc = p->ldc;
-    tile.accumulate = c0 > 0;
-    for (long m = p->m0; m < p->m1; m += mr) {
-        tile.m = p->m1 - m < mr ? (int)(p->m1 - m) : mr;
-        row_pointers(g, m, tile.m, c0, p->zeros, a);
-        tile.c = p->sums + (m - p->m0) * p->ldc;
-        if (g->bf16)
-            g->c->k->gemm_bf16(&tile);
-        else
-            g->c->k->gemm_f32(&tile);
+    long step[MAX_TAPS * MAX_GROUPS];
+};
+
+/* Where output row m looks: the input pixel under tap 0 may lie in the padding. */
+struct place {
+    int64_t image, y, x; /* image: its first row of pixels among those of all images */
+};
+
+static struct place place_of(const struct gemm *g, long m)
+{
+    return (struct place){m / g->w_out / g->h_out * g->h,
+                          m / g->w_out % g->h_out * g->stride - g->pad_top,
+                          m % g->w_out * g->stride - g->pad_left};
+}
+
+/* The pixel under a tap, from the block's first channel on; `zeros` if it lies in the padding. */
+static const char *pixel(const struct gemm *g, const struct part *p, struct place at, int tap)
+{
+    int64_t y = at.y + tap / g->kw, x = at.x + tap % g->kw;
+    if (y < 0 || y >= g->h || x < 0 || x >= g->w_in)
+        return p->zeros;
+    return g->a + (size_t)((at.image + y) * g->w_in + x) * g->a_row + (size_t)p->c0 * g->elem;
+}
+
+/* Pointers to the pixels under every tap of rows m .. m + n. */
+static void row_pointers(const struct gemm *g, const struct part *p, long m, int n, struct rows *r)
+{
+    int mr = g->p->mr, taps = g->kh * g->kw;
+    for (int i = 0; i < n; i++) {
+        struct place at = place_of(g, m + i);
+        for (int t = 0; t < taps; t++)
+            r->a[t * mr + i] = pixel(g, p, at, t);
     }
 }
 
-/* The columns of a task in what is added to row m. */
-static const float *residual(const struct gemm *g, const struct part *p, long m, float *tmp)
+/* Copies the pixels under a tap of a group of rows, of which n are there, to `dst`. */
+static void gather(const struct gemm *g, const struct part *p, const struct place *at, int n,
+                   int tap, char *dst)
 {
-    return cpu_floats(g->c, g->residual, m / g->residual_rows * g->n_out + p->n0, p->n, tmp);
+    size_t bytes = (size_t)p->k * g->elem;
+    for (int i = 0; i < g->p->group; i++)
+        memcpy(dst + (size_t)i * bytes, i < n ? pixel(g, p, at[i], tap) : p->zeros, bytes);
 }
 
-/* out = sums + bias + residual. */
-static void finish(const struct gemm *g, const struct part *p)
+/* The same for sets whose rows lie equally far apart in groups. Those of one row of the picture do,
+ * if no tap of them leaves it; others are copied together. */
+static void row_groups(const struct gemm *g, const struct part *p, long m, int n, struct rows *r)
 {
-    float tmp[MAX_NR];
-    for (long m = p->m0; m < p->m1; m++) {
-        float *row = p->sums + (m - p->m0) * p->ldc;
-        int64_t first = m * g->n_out + p->n0;
-        if (g->bias)
-            g->c->k->add(row, row, g->bias + p->n0, p->n);
-        if (g->residual)
-            g->c->k->add(row, row, residual(g, p, m, tmp), p->n);
-        if (g->out->type == DTYPE_F32)
-            memcpy((float *)g->out->data + first, row, (size_t)p->n * sizeof(*row));
+    int group = g->p->group, taps = g->kh * g->kw, per_tap = g->p->mr / group;
+    size_t bytes = (size_t)p->k * g->elem;
+    for (int j = 0; j * group < n; j++) {
+        long first = m + j * group;
+        int present = n - j * group < group ? n - j * group : group;
+        bool line = present == group && first % g->w_out + group <= g->w_out;
+        struct place at[GROUP];
+        for (int i = 0; i < (line ? 1 : present); i++)
+            at[i] = place_of(g, first + i);
+        for (int t = 0; t < taps; t++) {
+            int64_t x = at->x + t % g->kw, y = at->y + t / g->kw;
+            bool outside = y < 0 || y >= g->h;
+            const void **row = &r->a[t * per_tap + j];
+            long *step = &r->step[t * per_tap + j];
+            *step = outside ? 0 : g->stride * (long)g->a_row;
+            if (line && (outside || (x >= 0 && x + (group - 1) * g->stride < g->w_in))) {
+                *row = pixel(g, p, *at, t);
+                continue;
+            }
+            for (int i = 1; line && i < group; i++)
+                at[i] = (struct place){at->image, at->y, at->x + i * g->stride};
+            char *dst = p->gather + (size_t)((j * taps + t) * group) * bytes;
+            gather(g, p, at, present, t, dst);
+            *row = dst;
+            *step = (long)bytes;
+        }
+    }
+}
+
+/* out = sums + bias + residual for rows m .. m + n. */
+static void finish(const struct gemm *g, const struct part *p, const float *sums, long m, long n)
+{
+    size_t out_row = dtype_row_size(g->out->type, g->n_out);
+    struct finish_tile f = {
+        .sums = sums,
+        .lds = p->ldc,
+        .bias = g->bias ? g->bias + p->n0 : NULL,
+        .type = g->out->type,
+        .out = cpu_at(g->out, m * g->n_out + p->n0),
+        .out_stride = (long)out_row,
+        .rows = n,
+        .n = p->n,
+    };
+    if (!g->residual || g->residual_rows == 1) {
+        if (g->residual) {
+            f.residual = cpu_at(g->residual, m * g->n_out + p->n0);
+            f.residual_type = g->residual->type;
+            f.residual_stride = (long)dtype_row_size(f.residual_type, g->n_out);
+        }
+        g->c->k->finish(&f);
+        return;
+    }
+    f.residual_type = g->residual->type;
+    f.rows = 1;
+    for (long i = 0; i < n; i++) {
+        f.residual = cpu_at(g->residual, (m + i) / g->residual_rows * g->n_out + p->n0);
+        g->c->k->finish(&f);
+        f.sums += f.lds;
+        f.out += f.out_stride;
+    }
+}
+
+/* Adds a block of channels to the sums of a task, and finishes them after the last. */
+static void add_block(const struct gemm *g, const struct part *p)
+{
+    struct rows rows;
+    int mr = g->p->mr, nr = g->p->nr, width = g->c->k->width;
+    bool last = p->c0 + p->k >= g->channels, only = p->c0 == 0 && last;
+    struct gemm_tile tile = {.a = rows.a,
+                             .a_step = rows.step,
+                             .ldc = p->ldc,
+                             .k = p->k,
+                             .taps = g->kh * g->kw,
+                             .accumulate = p->c0 > 0};
+    for (long m = p->m0; m < p->m1; m += mr) {
+        float *sums = only ? p->sums : p->sums + (m - p->m0) * p->ldc;
+        tile.m = p->m1 - m < mr ? (int)(p->m1 - m) : mr;
+        if (g->p->group > 1)
+            row_groups(g, p, m, tile.m, &rows);
         else
-            cpu_store(g->c, g->out, first, p->n, row);
+            row_pointers(g, p, m, tile.m, &rows);
+        for (long n = 0; n < p->ldc; n += nr) {
+            tile.nv = (int)((p->ldc - n < nr ? p->ldc - n : nr) / width);
+            tile.w = p->panel + (size_t)(n / nr) * p->panel_bytes;
+            tile.c = sums + n;
+            g->p->gemm(&tile);
+        }
+        if (last)
+            finish(g, p, sums, m, tile.m);
+    }
+}
+
+/* Unpacks a block of channels of all columns of a task. */
+static void pack_block(const struct gemm *g, const struct part *p)
+{
+    int nr = g->p->nr, width = g->c->k->width;
+    struct pack_tile pack = {
+        .type = g->w->type,
+        .src = g->w->data,
+        .row = g->channels * g->kh * g->kw,
+        .c0 = p->c0,
+        .k = g->channels - p->c0 < g->k_block ? g->channels - p->c0 : g->k_block,
+        .taps = g->kh * g->kw,
+        .scratch = p->pack,
+    };
+    for (long n = 0; n < p->n; n += nr) {
+        pack.n0 = p->n0 + n;
+        pack.n = (int)(p->n - n < nr ? p->n - n : nr);
+        pack.nv = (pack.n + width - 1) / width;
+        pack.dst = p->panel + (size_t)(n / nr) * p->panel_bytes;
+        g->p->pack(&pack);
     }
 }
 
 static void run_task(const struct gemm *g, long task, char *scratch)
 {
-    const struct kernels *k = g->c->k;
-    long n0 = task / g->n_chunks * k->nr, m0 = task % g->n_chunks * g->chunk;
-    long n = g->n_out - n0 < k->nr ? g->n_out - n0 : k->nr;
-    int taps = g->kh * g->kw, nv = (int)((n + k->width - 1) / k->width);
+    long n0 = task / g->n_chunks * g->columns, m0 = task % g->n_chunks * g->chunk;
     struct part part = {
         .m0 = m0,
         .m1 = m0 + g->chunk < g->rows ? m0 + g->chunk : g->rows,
         .n0 = n0,
-        .n = n,
-        .ldc = nv * k->width,
+        .n = g->n_out - n0 < g->columns ? g->n_out - n0 : g->columns,
         .panel = scratch,
-        .sums = (float *)(scratch + g->panel_size),
-        .zeros = scratch + g->panel_size + g->sums_size + g->pack_size,
+        .panel_bytes = g->panel_size / (size_t)(g->columns / g->p->nr),
     };
-    struct gemm_tile tile = {.taps = taps, .nv = nv};
-    struct pack_tile pack = {
-        .type = g->w->type,
-        .src = g->w->data,
-        .row = g->channels * taps,
-        .n0 = n0,
-        .taps = taps,
-        .n = (int)n,
-        .nv = nv,
-        .dst = scratch,
-        .scratch = (float *)(scratch + g->panel_size + g->sums_size),
-    };
-    for (long c0 = 0; c0 < g->channels; c0 += g->k_block) {
-        pack.c0 = c0;
-        pack.k = g->channels - c0 < g->k_block ? g->channels - c0 : g->k_block;
-        tile.k = pack.k;
-        if (g->bf16)
-            k->pack_bf16(&pack);
-        else
-            k->pack_f32(&pack);
-        add_block(g, &part, &tile, c0);
+    part.ldc = round_up(part.n, g->c->k->width);
+    part.sums = (float *)(scratch += g->panel_size);
+    part.pack = (float *)(scratch += g->sums_size);
+    part.gather = scratch += g->pack_size;
+    part.zeros = scratch += g->gather_size;
+    for (part.c0 = 0; part.c0 < g->channels; part.c0 += g->k_block) {
+        long left = g->channels - part.c0;
+        part.k = round_up(left < g->k_block ? left : g->k_block, g->p->k_step);
+        pack_block(g, &part);
+        add_block(g, &part);
     }
-    finish(g, &part);
 }
 
 static void run_tasks(long begin, long end, int worker, void *ctx)
 {
     const struct gemm *g = ctx;
+    g->c->k->begin_products();
     for (long task = begin; task < end; task++)
         run_task(g, task, g->worker + (size_t)worker * g->worker_size);
+    g->c->k->end_products();
 }
 
 struct convert_job {
@@ -174,84 +270,104 @@ struct convert_job {
     char *dst;
 };
 
-static void convert_range(long begin, long end, int worker, void *ctx)
+/* Pixels in the type of the products, with channels up to a multiple of k_step. */
+static void convert_pixels(long begin, long end, int worker, void *ctx)
 {
     const struct convert_job *j = ctx;
     const struct gemm *g = j->g;
     float tmp[CONVERT];
-    long total = (long)tensor_n(g->x);
     (void)worker;
     for (long i = begin; i < end; i++) {
-        long first = i * CONVERT, n = total - first < CONVERT ? total - first : CONVERT;
-        const float *x = cpu_floats(g->c, g->x, first, n, tmp);
-        if (g->bf16)
-            g->c->k->from_f32(DTYPE_BF16, x, j->dst + 2 * first, n);
-        else
-            memcpy(j->dst + sizeof(float) * (size_t)first, x, (size_t)n * sizeof(float));
+        char *dst = j->dst + (size_t)i * g->a_row;
+        for (long c0 = 0; c0 < g->channels; c0 += CONVERT) {
+            long n = g->channels - c0 < CONVERT ? g->channels - c0 : CONVERT;
+            const float *x = cpu_floats(g->c, g->x, i * g->channels + c0, n, tmp);
+            if (g->type == DTYPE_BF16)
+                g->c->k->from_f32(DTYPE_BF16, x, dst + (size_t)c0 * g->elem, n);
+            else
+                memcpy(dst + (size_t)c0 * g->elem, x, (size_t)n * g->elem);
+        }
+        size_t used = (size_t)g->channels * g->elem;
+        memset(dst + used, 0, g->a_row - used);
     }
 }
 
-/* Block and task sizes. With few panels the rows are cut finer so that every worker has work. */
+/* Block and task sizes. With few columns the rows are cut finer so that every worker has work. */
 static void choose_blocks(struct gemm *g)
 {
     const struct kernels *k = g->c->k;
-    int taps = g->kh * g->kw;
-    int block = dtype_block(g->w->type);
-    long unit = block > 2 && taps == 1 ? block : 2; /* no block is unpacked twice */
-    long width = g->n_out < k->nr ? (g->n_out + k->width - 1) / k->width * k->width : k->nr;
-    long elem = g->bf16 ? 2 : 4;
-    g->k_block = PANEL_BYTES / elem / width / taps / unit * unit;
+    const struct product *p = g->p;
+    long taps = g->kh * g->kw, elem = (long)g->elem;
+    int block = taps == 1 ? dtype_block(g->w->type) : 1;
+    long unit = p->k_step > 2 ? p->k_step : 2;
+    if (block > unit)
+        unit = block; /* so that none is unpacked twice; a multiple of k_step */
+    long channels = round_up(g->channels, p->k_step), want = 4L * pool_size(g->c->pool);
+    g->columns = p->n;
+    long row_tasks = (g->rows + 63) / 64; /* in smaller ones unpacking would take longest */
+    while (g->columns > p->nr && (g->n_out + g->columns - 1) / g->columns * row_tasks < want)
+        g->columns -= p->nr;
+    while (g->columns > 2L * p->nr && channels * taps * elem * g->columns > p->cache)
+        g->columns -= p->nr;
+    if (g->columns > round_up(g->n_out, p->nr))
+        g->columns = round_up(g->n_out, p->nr);
+    long width = g->n_out < g->columns ? round_up(g->n_out, k->width) : g->columns;
+    g->k_block = p->cache / elem / width / taps / unit * unit;
     if (g->k_block < unit)
         g->k_block = unit;
     if (g->k_block > g->channels)
-        g->k_block = (g->channels + 1) / 2 * 2;
-    g->n_panels = (g->n_out + k->nr - 1) / k->nr;
-    long want = (4L * pool_size(g->c->pool) + g->n_panels - 1) / g->n_panels;
+        g->k_block = round_up(g->channels, 2);
+    g->n_strips = (g->n_out + g->columns - 1) / g->columns;
+    want = (want + g->n_strips - 1) / g->n_strips;
     g->chunk = (g->rows + want - 1) / want;
-    if (g->chunk > CHUNK_ROWS)
+    bool blocks = g->k_block < g->channels;
+    if (g->chunk > CHUNK_ROWS && (blocks || p->group == 1))
         g->chunk = CHUNK_ROWS;
     if (g->chunk < 64)
-        g->chunk = 64; /* below, unpacking the weights again would cost more than it gains */
-    g->chunk = (g->chunk + k->mr - 1) / k->mr * k->mr;
+        g->chunk = 64;
+    g->chunk = round_up(g->chunk, p->mr);
     g->n_chunks = (g->rows + g->chunk - 1) / g->chunk;
-    g->panel_size = cpu_round64((size_t)((g->k_block + 1) * taps * k->nr) * sizeof(float));
-    g->sums_size = cpu_round64((size_t)(g->chunk * k->nr) * sizeof(float));
-    g->pack_size = cpu_round64((size_t)(2 * (g->k_block + 1) * taps * k->width) * sizeof(float));
-    g->worker_size = g->panel_size + g->sums_size + g->pack_size +
-                     cpu_round64((size_t)g->channels * sizeof(float));
+    long k_max = round_up(g->k_block < channels ? g->k_block : channels, p->k_step);
+    g->panel_size = cpu_round64((size_t)(k_max * taps * p->nr * elem)) *
+                    (size_t)(g->columns / p->nr);
+    g->sums_size = cpu_round64((size_t)((blocks ? g->chunk : p->mr) * g->columns) * sizeof(float));
+    g->pack_size = cpu_round64((size_t)(2 * (k_max + 1) * taps * k->width + 512) * sizeof(float));
+    g->gather_size = p->group > 1 ? cpu_round64((size_t)(p->mr * taps * k_max * elem)) : 0;
+    g->zeros_size = cpu_round64((size_t)channels * sizeof(float));
+    g->worker_size = g->panel_size + g->sums_size + g->pack_size + g->gather_size + g->zeros_size;
 }
 
 static int run_gemm(struct gemm *g, struct err *e)
 {
     struct cpu *c = g->c;
-    if (c->k->mr > MAX_MR || c->k->nr > MAX_NR || g->kh * g->kw > MAX_TAPS)
+    bool bf16 = c->k->bf16.gemm && g->out->type == DTYPE_BF16;
+    if (g->kh * g->kw > MAX_TAPS)
         return err_set(e, ERR_UNSUPPORTED, "a %d x %d convolution kernel", g->kh, g->kw);
     if (!dtype_is_float(g->w->type))
         return err_set(e, ERR_UNSUPPORTED, "%s: weights of type %s in this place", g->w->name,
                        dtype_name(g->w->type));
-    g->bf16 = c->k->gemm_bf16 && g->out->type == DTYPE_BF16 && g->channels % 2 == 0;
     if (g->residual)
         g->residual_rows = g->rows / (long)tensor_n_rows(g->residual);
-    enum dtype type = g->bf16 ? DTYPE_BF16 : DTYPE_F32;
-    g->a_row = dtype_row_size(type, g->channels);
+    g->p = bf16 ? &c->k->bf16 : &c->k->f32;
+    g->type = bf16 ? DTYPE_BF16 : DTYPE_F32;
+    g->elem = dtype_row_size(g->type, 1);
+    g->a_row = (size_t)round_up(g->channels, g->p->k_step) * g->elem;
     choose_blocks(g);
-    size_t copy = g->x->type == type ? 0 : dtype_row_size(type, tensor_n(g->x));
-    char *scratch = cpu_scratch(c, copy, g->worker_size, e);
+    bool copy = g->x->type != g->type || g->channels % g->p->k_step;
+    size_t pixels = (size_t)tensor_n_rows(g->x), copy_size = copy ? pixels * g->a_row : 0;
+    char *scratch = cpu_scratch(c, copy_size, g->worker_size, e);
     if (!scratch)
         return ERR_NOMEM;
-    g->worker = scratch + cpu_round64(copy);
+    g->worker = scratch + cpu_round64(copy_size);
     g->a = g->x->data;
     if (copy) {
         struct convert_job job = {g, scratch};
-        parallel_for(c->pool, (long)((tensor_n(g->x) + CONVERT - 1) / CONVERT), 1, convert_range,
-                     &job);
+        parallel_for(c->pool, (long)pixels, 64, convert_pixels, &job);
         g->a = scratch;
     }
     for (int i = 0; i < pool_size(c->pool); i++)
-        memset(g->worker + ((size_t)i + 1) * g->worker_size -
-                   cpu_round64((size_t)g->channels * sizeof(float)),
-               0, (size_t)g->channels * sizeof(float));
-    parallel_for(c->pool, g->n_panels * g->n_chunks, 1, run_tasks, g);
+        memset(g->worker + ((size_t)i + 1) * g->worker_size - g->zeros_size, 0, g->zeros_size);
+    parallel_for(c->pool, g->n_strips * g->n_chunks, 1, run_tasks, g);
     return 0;
 }
 
@@ -302,5 +418,9 @@ int cpu_conv2d(struct cpu *c, const struct op *op, struct err *e)
         .h_out = out->dim[1],
         .w_out = out->dim[2],
     };
+    if (g.kh == 1 && g.kw == 1 && g.stride == 1 && tensor_n_rows(x) == g.rows) {
+        g.h = g.h_out = 1; /* one long line of pixels */
+        g.w_in = g.w_out = g.rows;
+    }
     return run_gemm(&g, e);
 }

@@ -64,7 +64,7 @@ SIMD void tile_f32(const struct gemm_tile *g, const int m, const int nv)
     store_tile(acc, g, m, nv);
 }
 
-#if defined(SIMD_BF16)
+#if defined(SIMD_BF16) && !defined(SIMD_AMX)
 SIMD void tile_bf16(const struct gemm_tile *g, const int m, const int nv)
 {
     vf acc[GEMM_MR][GEMM_NV];
@@ -135,9 +135,140 @@ void K(gemm_f32)(const struct gemm_tile *g)
     TILES(tile_f32);
 }
 
+#if defined(SIMD_AMX)
+void K(begin_products)(void)
+{
+    amx_begin();
+}
+
+void K(end_products)(void)
+{
+    amx_end();
+}
+
+/* 32 x 32 sums in four tile registers; each step of 32 products per sum reads two tiles of `a` and
+ * two of w. With 16 rows or columns, half or a quarter of that. */
+SIMD void tile_amx(const struct gemm_tile *g, const bool two_rows, const bool two_cols)
+{
+    const long ldc = g->ldc * (long)sizeof(float), ldw = g->nv * 64L, w_step = AMX_ROWS * ldw;
+    char *c0 = (char *)g->c, *c1 = c0 + AMX_ROWS * ldc;
+    const char *w = g->w;
+    if (g->accumulate) {
+        AMX_LOAD(0, c0, ldc);
+        if (two_cols)
+            AMX_LOAD(1, c0 + 64, ldc);
+        if (two_rows)
+            AMX_LOAD(2, c1, ldc);
+        if (two_rows && two_cols)
+            AMX_LOAD(3, c1 + 64, ldc);
+    } else {
+        AMX_ZERO(0);
+        AMX_ZERO(1);
+        AMX_ZERO(2);
+        AMX_ZERO(3);
+    }
+    for (int tap = 0; tap < g->taps; tap++) {
+        const char *a0 = g->a[2 * tap], *a1 = g->a[2 * tap + 1];
+        const long step0 = g->a_step[2 * tap], step1 = g->a_step[2 * tap + 1];
+        for (long k = 0; k < g->k; k += AMX_K, a0 += 64, a1 += 64, w += w_step) {
+            AMX_LOAD(4, a0, step0);
+            AMX_LOAD(6, w, ldw);
+            AMX_DOT(0, 4, 6);
+            if (two_cols) {
+                AMX_LOAD(7, w + 64, ldw);
+                AMX_DOT(1, 4, 7);
+            }
+            if (two_rows) {
+                AMX_LOAD(5, a1, step1);
+                AMX_DOT(2, 5, 6);
+            }
+            if (two_rows && two_cols)
+                AMX_DOT(3, 5, 7);
+        }
+    }
+    AMX_STORE(0, c0, ldc);
+    if (two_cols)
+        AMX_STORE(1, c0 + 64, ldc);
+    if (two_rows)
+        AMX_STORE(2, c1, ldc);
+    if (two_rows && two_cols)
+        AMX_STORE(3, c1 + 64, ldc);
+}
+
+void K(gemm_bf16)(const struct gemm_tile *g)
+{
+    if (g->m > AMX_ROWS && g->nv > 1)
+        tile_amx(g, true, true);
+    else if (g->m > AMX_ROWS)
+        tile_amx(g, true, false);
+    else if (g->nv > 1)
+        tile_amx(g, false, true);
+    else
+        tile_amx(g, false, false);
+}
+#else
+void K(begin_products)(void)
+{
+}
+
+void K(end_products)(void)
+{
+}
 #if defined(SIMD_BF16)
 void K(gemm_bf16)(const struct gemm_tile *g)
 {
     TILES(tile_bf16);
 }
 #endif
+#endif
+
+/* Elements i .. i + n of a row of activations. */
+SIMD vf load_activations(const char *p, enum dtype type, long i, int n)
+{
+    if (type == DTYPE_F32)
+        return n == VF_N ? vf_load((const float *)p + i) : vf_load_n((const float *)p + i, n);
+    if (n == VF_N)
+        return vf_load_bf16(p + 2 * i);
+    uint16_t tmp[VF_N] = {0};
+    memcpy(tmp, p + 2 * i, (size_t)n * sizeof(*tmp));
+    return vf_load_bf16(tmp);
+}
+
+SIMD void store_activations(char *p, enum dtype type, long i, int n, vf x)
+{
+    uint16_t tmp[VF_N];
+    if (type == DTYPE_F32) {
+        if (n == VF_N)
+            vf_store((float *)p + i, x);
+        else
+            vf_store_n((float *)p + i, x, n);
+    } else if (n == VF_N) {
+        vf_store_bf16(p + 2 * i, x);
+    } else {
+        vf_store_bf16(tmp, x);
+        memcpy(p + 2 * i, tmp, (size_t)n * sizeof(*tmp));
+    }
+}
+
+SIMD void finish_vector(const struct finish_tile *f, long row, long i, int n)
+{
+    const float *sums = f->sums + row * f->lds + i;
+    vf x = n == VF_N ? vf_load(sums) : vf_load_n(sums, n);
+    if (f->bias)
+        x = vf_add(x, n == VF_N ? vf_load(f->bias + i) : vf_load_n(f->bias + i, n));
+    if (f->residual)
+        x = vf_add(
+            x, load_activations(f->residual + row * f->residual_stride, f->residual_type, i, n));
+    store_activations(f->out + row * f->out_stride, f->type, i, n, x);
+}
+
+void K(finish)(const struct finish_tile *f)
+{
+    for (long row = 0; row < f->rows; row++) {
+        long i = 0;
+        for (; i + VF_N <= f->n; i += VF_N)
+            finish_vector(f, row, i, VF_N);
+        if (i < f->n)
+            finish_vector(f, row, i, (int)(f->n - i));
+    }
+}

@@ -9,14 +9,19 @@
 
 #include <stddef.h>
 
+/* The index of the tile's first element in row n of it. */
+static long first_of(const struct pack_tile *p, int n)
+{
+    return (p->n0 + n) * p->row + p->c0 * p->taps;
+}
+
 /* Converts VF_N rows from row n0 of the tile on into rows[VF_N][length]; rows beyond the last
  * become 0. */
 static void convert_rows(const struct pack_tile *p, int n0, float *rows, long length)
 {
     for (int i = 0; i < VF_N; i++) {
-        long first = (p->n0 + n0 + i) * p->row + p->c0 * p->taps;
         if (n0 + i < p->n)
-            K(range_to_f32)(p->type, p->src, first, rows + i * length, length);
+            K(range_to_f32)(p->type, p->src, first_of(p, n0 + i), rows + i * length, length);
         else
             memset(rows + i * length, 0, (size_t)length * sizeof(*rows));
     }
@@ -55,20 +60,83 @@ void K(pack_f32)(const struct pack_tile *p)
 }
 
 #if defined(SIMD_BF16)
+#if defined(SIMD_AMX)
+#define PAIR_STEP AMX_K
+#else
+#define PAIR_STEP 2
+#endif
+
+/* The 2 * VF_N elements from `p` on, of which n are there, as bf16; the rest is 0. */
+SIMD vp load_bf16(enum dtype type, const char *p, long n)
+{
+    float tmp[2 * VF_N] = {0};
+    if (n >= 2 * VF_N) {
+        if (type == DTYPE_F16)
+            return vp_from_f32(vf_load_f16(p), vf_load_f16(p + 2 * VF_N));
+        if (type == DTYPE_BF16)
+            return vp_load((const uint16_t *)p);
+        if (type == DTYPE_F32)
+            return vp_from_f32(vf_load((const float *)p), vf_load((const float *)p + VF_N));
+        n = 2 * VF_N;
+    }
+    K(to_f32)(type, p, tmp, n);
+    return vp_from_f32(vf_load(tmp), vf_load(tmp + VF_N));
+}
+
+/* VF_N rows from row n0 on, transposed: dst[q][i] = elements 2 q and 2 q + 1 of row i, for q below
+ * n_q; vectors of pairs `stride` apart. */
+static void transpose_pairs(const struct pack_tile *p, int n0, uint16_t *dst, long n_q, long stride)
+{
+    long length = p->k * p->taps;
+    bool direct = p->type == DTYPE_F32 || p->type == DTYPE_F16 || p->type == DTYPE_BF16;
+    enum dtype type = direct ? p->type : DTYPE_F32;
+    const char *row[VF_N];
+    if (!direct)
+        convert_rows(p, n0, p->scratch, length);
+    for (int i = 0; i < VF_N; i++)
+        row[i] = direct ? (const char *)p->src + dtype_row_size(type, first_of(p, n0 + i))
+                        : (const char *)(p->scratch + i * length);
+    for (long q = 0; q < n_q; q += VF_N) {
+        vp r[VF_N];
+        for (int i = 0; i < VF_N; i++)
+            r[i] = n0 + i < p->n && 2 * q < length
+                       ? load_bf16(type, row[i] + dtype_row_size(type, 2 * q), length - 2 * q)
+                       : vp_zero();
+        vp_transpose(r);
+        for (int j = 0; j < VF_N && q + j < n_q; j++)
+            vp_store(dst + (q + j) * stride, r[j]);
+    }
+}
+
+/* From pairs of neighbours in the file, (c, tap) with taps innermost, to pairs of channels: flat[q]
+ * into dst[tap][c / 2]. */
+static void pair_channels(const struct pack_tile *p, const uint16_t *flat, uint16_t *dst, long k2,
+                          long stride)
+{
+    for (int tap = 0; tap < p->taps; tap++)
+        for (long c2 = 0; c2 < k2; c2++, dst += stride) {
+            long even = 2 * c2 * p->taps + tap, odd = even + p->taps;
+            vp x = vp_zero(), y = vp_zero();
+            if (2 * c2 < p->k)
+                x = vp_load(flat + even / 2 * 2 * VF_N);
+            if (2 * c2 + 1 < p->k)
+                y = vp_load(flat + odd / 2 * 2 * VF_N);
+            vp_store(dst, vp_merge(x, even % 2, y, odd % 2));
+        }
+}
+
 void K(pack_bf16)(const struct pack_tile *p)
 {
-    long length = p->k * p->taps, k2 = (p->k + 1) / 2;
-    float *flat = p->scratch + length * VF_N; /* [tap][c][VF_N] */
+    long length = p->k * p->taps, k2 = (p->k + PAIR_STEP - 1) / PAIR_STEP * PAIR_STEP / 2;
+    long stride = p->nv * 2 * VF_N;
     for (int v = 0; v < p->nv; v++) {
-        convert_rows(p, v * VF_N, p->scratch, length);
-        transpose_rows(p->scratch, length, p->taps, flat, p->k, VF_N);
-        for (int tap = 0; tap < p->taps; tap++) {
-            const float *x = flat + tap * p->k * VF_N;
-            uint16_t *dst = (uint16_t *)p->dst + (tap * k2 * p->nv + v) * 2 * VF_N;
-            for (long c = 0; c < p->k; c += 2, dst += p->nv * 2 * VF_N) {
-                vf odd = c + 1 < p->k ? vf_load(x + (c + 1) * VF_N) : vf_zero();
-                vp_store(dst, vp_pair(vf_load(x + c * VF_N), odd));
-            }
+        uint16_t *dst = (uint16_t *)p->dst + v * 2 * VF_N;
+        uint16_t *flat = (uint16_t *)(p->scratch + length * VF_N); /* [(c, tap) / 2][VF_N][2] */
+        if (p->taps == 1) {
+            transpose_pairs(p, v * VF_N, dst, k2, stride);
+        } else {
+            transpose_pairs(p, v * VF_N, flat, (length + 1) / 2, 2 * VF_N);
+            pair_channels(p, flat, dst, k2, stride);
         }
     }
 }

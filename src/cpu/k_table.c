@@ -7,14 +7,15 @@
 const struct kernels K(kernels) = {
     .name = TEXT(LAR_ISA),
     .width = VF_N,
-    .mr = GEMM_MR,
-    .nr = GEMM_NV * VF_N,
-    .gemm_f32 = K(gemm_f32),
-    .pack_f32 = K(pack_f32),
-#if defined(SIMD_BF16)
-    .gemm_bf16 = K(gemm_bf16),
-    .pack_bf16 = K(pack_bf16),
+    .f32 = {K(gemm_f32), K(pack_f32), GEMM_MR, GEMM_NV *VF_N, 1, 1, 192 * 1024, GEMM_NV *VF_N},
+#if defined(SIMD_AMX)
+    .bf16 = {K(gemm_bf16), K(pack_bf16), 2 * AMX_ROWS, 2 * VF_N, AMX_K, AMX_ROWS, 768 * 1024, 128},
+#elif defined(SIMD_BF16)
+    .bf16 = {K(gemm_bf16), K(pack_bf16), GEMM_MR, GEMM_NV *VF_N, 2, 1, 192 * 1024, GEMM_NV *VF_N},
 #endif
+    .begin_products = K(begin_products),
+    .end_products = K(end_products),
+    .finish = K(finish),
     .to_f32 = K(to_f32),
     .from_f32 = K(from_f32),
     .softmax = K(softmax),

@@ -13,14 +13,16 @@
 #include <stdint.h>
 
 /* One tile of a product: c[m][nv * width] (+)= sum over taps and k of a[tap][row][k] * w[..].
- * `a` holds, for each tap, GEMM row pointers (mr of them, the first m used) to k elements;
  * w is packed [taps][k][nv * width] (f32) or [taps][k / 2][nv * width][2] (bf16). */
 struct gemm_tile {
+    /* Rows of k elements: for each tap, mr pointers, the first m used; where product.group > 1, for
+     * each tap mr / group pointers to the first row of each group. */
     const void *const *a;
+    const long *a_step; /* group > 1: bytes from row to row in each group, indexed as `a` */
     const void *w;
-    float *c; /* row stride ldc */
+    float *c; /* row stride ldc; rows up to a multiple of the group are written */
     long ldc;
-    long k; /* elements per tap; even for bf16 */
+    long k; /* elements per tap, a multiple of product.k_step */
     int taps;
     int m;           /* rows, 1 .. mr */
     int nv;          /* vectors of columns, 1 .. nr / width */
@@ -28,8 +30,8 @@ struct gemm_tile {
 };
 
 /* Packs weights of rows n, channels c0 .. c0 + k, all taps, for gemm_tile. Element (n, c, tap) lies
- * at src row n0 + n, column c * taps + tap. Columns beyond n and an odd last k are filled with 0.
- */
+ * at src row n0 + n, column c * taps + tap. Columns beyond n and channels up to a multiple of
+ * k_step are filled with 0. */
 struct pack_tile {
     enum dtype type;
     const char *src; /* of row 0; blocks run over the ends of rows */
@@ -41,6 +43,30 @@ struct pack_tile {
     int nv;
     void *dst;
     float *scratch; /* 2 * (k + 1) * taps * width floats */
+};
+
+/* Products in one type of operands. */
+struct product {
+    void (*gemm)(const struct gemm_tile *g);
+    void (*pack)(const struct pack_tile *p);
+    int mr, nr; /* largest tile: rows, columns */
+    int k_step; /* k is a multiple of it */
+    int group;  /* rows that lie equally far apart */
+    long cache; /* bytes of packed weights that a task keeps in L2 */
+    int n;      /* columns of a task */
+};
+
+/* out = sums + bias + residual, in the type of the activations (f32 or bf16). */
+struct finish_tile {
+    const float *sums; /* row stride lds */
+    long lds;
+    const float *bias;    /* [n] or NULL */
+    const char *residual; /* row 0's first column, in residual_type; or NULL */
+    long residual_stride; /* bytes */
+    enum dtype residual_type, type;
+    char *out; /* row stride out_stride bytes */
+    long out_stride;
+    long rows, n;
 };
 
 /* One block of keys in online softmax (Milakov and Gimelshein, arXiv:1805.02867): replaces
@@ -61,12 +87,12 @@ typedef void unary_kernel(float *y, const float *x, long n); /* y may be x */
 
 struct kernels {
     const char *name;
-    int width;  /* floats per vector */
-    int mr, nr; /* largest tile: rows, columns */
-    void (*gemm_f32)(const struct gemm_tile *g);
-    void (*gemm_bf16)(const struct gemm_tile *g); /* NULL without bf16 instructions */
-    void (*pack_f32)(const struct pack_tile *p);
-    void (*pack_bf16)(const struct pack_tile *p);
+    int width;                /* floats per vector */
+    struct product f32, bf16; /* bf16.gemm is NULL without bf16 instructions */
+    /* Around a thread's calls of gemm: sets up and gives back what it needs of the processor. */
+    void (*begin_products)(void);
+    void (*end_products)(void);
+    void (*finish)(const struct finish_tile *f);
     void (*to_f32)(enum dtype type, const void *src, float *dst, long n);
     void (*from_f32)(enum dtype type, const float *src, void *dst, long n); /* f32, f16, bf16 */
     void (*softmax)(const struct softmax_tile *s);

@@ -8,6 +8,7 @@
  *     avx2         8      6 x 16                      F16C
  *     avx512       16     6 x 64
  *     avx512bf16   16     6 x 64                      VDPBF16PS
+ *     amx          16     6 x 64, bf16 32 x 32        TDPBF16PS on tile registers
  *     neon         4      6 x 16
  */
 #ifndef LAR_CPU_SIMD_H
@@ -15,6 +16,7 @@
 
 #include "tensor/half.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -183,12 +185,31 @@ SIMD vp vp_set1(const uint16_t *p)
     memcpy(&x, p, sizeof(x));
     return _mm512_set1_epi32(x);
 }
-/* Lane i becomes the pair (bf16 of even[i], bf16 of odd[i]), rounded to nearest even. */
-SIMD vp vp_pair(vf even, vf odd)
+SIMD vp vp_zero(void)
 {
-    __m512i lo = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
-    __m512i hi = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
-    return _mm512_or_si512(lo, _mm512_slli_epi32(hi, 16));
+    return _mm512_setzero_si512();
+}
+/* 2 VF_N bf16 in order, those of lo first, rounded to nearest even. */
+SIMD vp vp_from_f32(vf lo, vf hi)
+{
+    return (vp)_mm512_cvtne2ps_pbh(hi, lo);
+}
+/* Lane i becomes the pair (bf16 number x_odd of x's lane i, number y_odd of y's). */
+SIMD vp vp_merge(vp x, bool x_odd, vp y, bool y_odd)
+{
+    vp even = x_odd ? _mm512_srli_epi32(x, 16) : x;
+    vp odd = y_odd ? y : _mm512_slli_epi32(y, 16);
+    return _mm512_mask_blend_epi16(0xaaaaaaaa, even, odd);
+}
+/* Transposes VF_N vectors of VF_N pairs. */
+SIMD void vp_transpose(vp r[VF_N])
+{
+    vf f[VF_N];
+    for (int i = 0; i < VF_N; i++)
+        f[i] = _mm512_castsi512_ps(r[i]);
+    vf_transpose(f);
+    for (int i = 0; i < VF_N; i++)
+        r[i] = _mm512_castps_si512(f[i]);
 }
 SIMD void vp_store(uint16_t *p, vp x)
 {
@@ -197,6 +218,38 @@ SIMD void vp_store(uint16_t *p, vp x)
 SIMD vf vp_dot(vf acc, vp a, vp b)
 {
     return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
+}
+#endif
+
+#if defined(__AMX_BF16__)
+/* Tile registers of AMX_ROWS rows of 64 bytes; their numbers are constants. AMX_DOT(c, a, b) adds
+ * the products of 16 x 32 bf16 and 32 x 16 bf16 (as 16 rows of 16 pairs) to 16 x 16 floats. The
+ * compiler does not know what memory tiles are loaded from and stored to: keep them in functions of
+ * their own. */
+#define SIMD_AMX                   1
+#define AMX_ROWS                   16
+#define AMX_K                      32
+#define AMX_ZERO(tile)             _tile_zero(tile)
+#define AMX_LOAD(tile, p, stride)  _tile_loadd(tile, p, stride)
+#define AMX_DOT(c, a, b)           _tile_dpbf16ps(c, a, b)
+#define AMX_STORE(tile, p, stride) _tile_stored(tile, p, stride)
+SIMD void amx_begin(void)
+{
+    struct {
+        uint8_t palette, start_row, zero[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } config = {.palette = 1};
+    for (int i = 0; i < 8; i++) {
+        config.row_bytes[i] = 64;
+        config.rows[i] = AMX_ROWS;
+    }
+    __asm__ volatile("" ::"r"(&config) : "memory"); /* GCC 12 sees 8 of its bytes in use */
+    _tile_loadconfig(&config);
+}
+SIMD void amx_end(void)
+{
+    _tile_release();
 }
 #endif
 

@@ -36,15 +36,25 @@ static void test_by_name(void **state)
     assert_non_null(strstr(e.text, "generic"));
 }
 
+static void check_product(const struct kernels *k, const struct product *p)
+{
+    assert_true(p->mr >= 1 && p->mr <= 32);
+    assert_true(p->group == 1 || (p->group == 16 && p->mr % p->group == 0));
+    assert_true(p->k_step == 1 || p->k_step % 2 == 0);
+    assert_int_equal(p->nr % k->width, 0);
+    assert_int_equal(p->n % p->nr, 0);
+}
+
 /* What a table promises to the drivers. */
 static void test_tables(void **state)
 {
     const struct kernels *k;
     (void)state;
     for (int i = 0; (k = kernels_at(i)); i++) {
-        assert_true(k->mr >= 1 && k->mr <= 8);
-        assert_int_equal(k->nr % k->width, 0);
-        assert_true(!k->gemm_bf16 == !k->pack_bf16);
+        check_product(k, &k->f32);
+        assert_true(!k->bf16.gemm == !k->bf16.pack);
+        if (k->bf16.gemm)
+            check_product(k, &k->bf16);
     }
 }
 

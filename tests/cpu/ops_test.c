@@ -78,6 +78,11 @@ static const struct op_row op_rows[] = {
     {.kind = OP_CONV2D, {1, 9, 8, 2}, {3, 2, 8, 8}, DTYPE_F16, 8},
     {.kind = OP_CONV2D, {1, 5, 4, 174}, {65, 174, 3, 3}, DTYPE_F16, 1, {1, 1, 1, 1}},
     {.kind = OP_CONV2D, {1, 4, 3, 695}, {9, 695, 3, 3}, DTYPE_BF16, 1, {1, 1, 1, 1}},
+    /* Lines of 16 pixels and more, which tile registers read in place where no tap leaves them. */
+    {.kind = OP_CONV2D, {2, 5, 40, 32}, {37, 32, 3, 3}, DTYPE_F16, 1, {1, 1, 1, 1}},
+    {.kind = OP_CONV2D, {1, 7, 70, 64}, {70, 64, 3, 3}, DTYPE_BF16, 2, {1, 1, 1, 1}},
+    {.kind = OP_CONV2D, {1, 3, 16, 5}, {130, 5, 4, 2}, DTYPE_F32, 1, {2, 1, 1, 0}},
+    {.kind = OP_CONV2D, {1, 3, 34, 1500}, {33, 1500, 3, 3}, DTYPE_F16, 1, {1, 1, 1, 1}},
     {.kind = OP_CONV2D, {1, 31, 29, 3}, {4, 3, 3, 3}, DTYPE_F32, 1, {1, 1, 1, 1}},
     /* Blocks run over the ends of rows. */
     {.kind = OP_CONV2D, {1, 5, 3, 4}, {64, 4, 3, 3}, DTYPE_Q4_K, 1, {1, 1, 1, 1}},
@@ -136,6 +141,7 @@ static const struct op_row op_rows[] = {
     {.kind = OP_ATTENTION, {1, 3, 512}, {1, 300, 512}, .param = 1},
     {.kind = OP_ATTENTION, {1, 3, 9}, {1, 5, 9}, .param = 3},
     {.kind = OP_ATTENTION, {1, 2, 33}, {1, 6, 33}, .param = 1, .flag = true},
+    {.kind = OP_ATTENTION, {1, 130, 64}, {1, 290, 64}, .param = 2},
     {.kind = OP_ATTENTION, {1, 9, 7}, {1, 4, 7}, .param = 1, .flag = true},
 
     {.kind = OP_UPSAMPLE, {1, 1, 1, 1}, {2, 2}},

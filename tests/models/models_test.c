@@ -34,7 +34,8 @@ static void setup(struct fixture *f, const char *variant, const char *component,
     char name[128];
     char *dir = test_temp_dir();
     struct hash_checkpoint_options o = {.type = DTYPE_F16, .n_shards = 1};
-    *f = (struct fixture){.type = type, .tolerance = type == DTYPE_F32 ? 1e-4 : 2e-2};
+    /* The UNets' results in PyTorch's own bfloat16 differ by 3e-2 to 7e-2. */
+    *f = (struct fixture){.type = type, .tolerance = type == DTYPE_F32 ? 1e-4 : 2.5e-2};
     snprintf(name, sizeof(name), "manifests/%s.txt", variant);
     char *manifest = test_data(name);
     assert_ok(hash_checkpoint_write(manifest, dir, &o, &f->e), f->e);
