@@ -110,6 +110,7 @@ static void make_recipe(const struct drawing *d, const struct picture *p, uint64
     out->clip_skip = r->clip_skip;
     out->has_seed = true;
     out->seed = seed;
+    loras_to_recipe(&d->s.loras, out);
     if (r->image) {
         const char *slash = strrchr(d->s.image_path, '/');
         recipe_set(&out->source, slash ? slash + 1 : d->s.image_path);

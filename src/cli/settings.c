@@ -10,6 +10,7 @@
 #include "cli/model_hash.h"
 #include "cli/model_path.h"
 #include "cli/options.h"
+#include "format/checkpoint.h"
 #include "pipeline/image_model.h"
 #include "pipeline/sampler.h"
 
@@ -83,9 +84,6 @@ static int read_recipe(struct settings *s, struct err *e)
         rc = recipe_from_text(&s->from, &text, s->from_path, e);
     picture_release(&p);
     picture_text_release(&text);
-    for (int i = 0; !rc && i < s->from.n_loras; i++)
-        message_warn("%s: its LoRA %s is left out; the picture will differ", s->from_path,
-                     s->from.loras[i].name);
     return rc;
 }
 
@@ -138,6 +136,8 @@ int settings_read(struct settings *s, const struct options *o, struct err *e)
     if (!rc)
         rc = read_prompt(s, o, e);
     if (!rc)
+        rc = loras_read(&s->loras, o, &s->from, s->prompt, e);
+    if (!rc)
         rc = read_image(s, o, e);
     return rc ? rc : guides_read(&s->guides, o, &s->from, s->from_path, e);
 }
@@ -147,6 +147,7 @@ void settings_release(struct settings *s)
     recipe_release(&s->from);
     guides_release(&s->guides);
     picture_release(&s->image);
+    loras_release(&s->loras);
     free(s->prompt);
     free(s->image_path);
     *s = (struct settings){0};
@@ -318,5 +319,10 @@ int settings_request(struct settings *s, const struct options *o, const struct i
     guides_request(&s->guides, r);
     choose_size(s, o, m);
     choose_numbers(s, o);
-    return choose_names(s, o, m, e);
+    int rc = choose_names(s, o, m, e);
+    if (!rc)
+        rc = loras_find(&s->loras, checkpoint_path(m->file), s->from_path, e);
+    r->loras = s->loras.request;
+    r->n_loras = s->loras.n_request;
+    return rc;
 }

@@ -5,6 +5,7 @@
 #define LAR_CLI_SETTINGS_H
 
 #include "cli/guides.h"
+#include "cli/loras.h"
 #include "format/picture.h"
 #include "pipeline/imagine.h"
 #include "pipeline/recipe.h"
@@ -17,8 +18,9 @@ struct options;
 struct settings {
     const char *from_path; /* of --from, borrowed; NULL */
     struct recipe from;    /* all unknown without --from */
-    char *prompt;          /* owned */
-    char *image_path;      /* owned; the picture to start from, or NULL */
+    char *prompt;          /* owned; without the tags of LoRAs */
+    struct loras loras;
+    char *image_path; /* owned; the picture to start from, or NULL */
     struct picture image;
     char image_hash[11]; /* of the file: 10 hexadecimal digits of its SHA-256 */
     struct guides guides;

@@ -113,7 +113,8 @@ void clip_forward(struct tape *t, const struct clip *m, struct tensor *ids, stru
     if (o->eos) {
         struct tensor *rows = op_reshape2(t, x, -1, m->n_embd);
         struct tensor *end = layernorm(t, &m->final_norm, op_rows(t, rows, o->eos));
-        o->pooled = m->projection ? op_linear(t, end, m->projection, NULL) : end;
+        const struct linear projection = {.w = m->projection};
+        o->pooled = m->projection ? linear(t, &projection, end) : end;
     }
     tape_pop(t);
     tape_pop(t);

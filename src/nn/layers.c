@@ -1,6 +1,8 @@
 /* layers.c - see layers.h. */
 #include "nn/layers.h"
 
+#include "nn/adapter.h"
+
 #include <stdio.h>
 
 #define NAME_SIZE 128
@@ -40,13 +42,15 @@ void linear_load_plain(struct loader *l, struct linear *x, const char *name, int
 
 struct tensor *linear(struct tape *t, const struct linear *l, struct tensor *x)
 {
-    return op_linear(t, x, l->w, l->b);
+    return linear_add(t, l, x, NULL);
 }
 
 struct tensor *linear_add(struct tape *t, const struct linear *l, struct tensor *x,
                           struct tensor *residual)
 {
-    return op_linear_add(t, x, l->w, l->b, residual);
+    const struct adapter *a = adapter_of(t, l->w);
+    residual = adapter_linear(t, a, x, residual);
+    return op_linear_add(t, x, adapter_weight(t, a, l->w), l->b, residual);
 }
 
 static struct tensor *load_conv_weight(struct loader *l, const char *name, int64_t n_out,
@@ -71,17 +75,25 @@ void conv_load_plain(struct loader *l, struct conv *x, const char *name, int64_t
     x->b = load_bias_if(l, name, x->w);
 }
 
-struct tensor *conv(struct tape *t, const struct conv *c, struct tensor *x, int stride)
+static struct tensor *convolve(struct tape *t, const struct conv *c, struct tensor *x, int stride,
+                               struct tensor *residual)
 {
     int p = (int)c->w->dim[2] / 2;
-    return op_conv2d(t, x, c->w, c->b, (struct conv2d){stride, {p, p, p, p}, NULL});
+    struct conv2d how = {stride, {p, p, p, p}, residual};
+    const struct adapter *a = adapter_of(t, c->w);
+    how.residual = adapter_conv(t, a, x, how);
+    return op_conv2d(t, x, adapter_weight(t, a, c->w), c->b, how);
+}
+
+struct tensor *conv(struct tape *t, const struct conv *c, struct tensor *x, int stride)
+{
+    return convolve(t, c, x, stride, NULL);
 }
 
 struct tensor *conv_add(struct tape *t, const struct conv *c, struct tensor *x,
                         struct tensor *residual)
 {
-    int p = (int)c->w->dim[2] / 2;
-    return op_conv2d(t, x, c->w, c->b, (struct conv2d){1, {p, p, p, p}, residual});
+    return convolve(t, c, x, 1, residual);
 }
 
 void norm_load(struct loader *l, struct norm *x, const char *name, int64_t n, float eps)

@@ -1,6 +1,7 @@
 /* layers.h - the smallest layers: a struct with the weights, a loader and a forward function each.
  *
- * Every *_load() reads the tensors "<name>.weight" and "<name>.bias" below the loader's scope.
+ * Every *_load() reads the tensors "<name>.weight" and "<name>.bias" below the loader's scope. What
+ * a tape adds to a weight (nn/adapter.h) is recorded with the layer.
  */
 #ifndef LAR_NN_LAYERS_H
 #define LAR_NN_LAYERS_H

@@ -72,6 +72,7 @@ static int encode(struct encoding *x, struct backend *b, int n, bool pooled, str
 {
     const struct clip *m = &x->text->encoder;
     struct tape *t = tape_new(x->r->precision);
+    tape_adapt(t, x->r->adapters);
     x->ids = tape_input(t, DTYPE_I32, "ids", 2, (int64_t[]){n, m->n_ctx});
     if (pooled)
         x->out.eos = tape_input(t, DTYPE_I32, "eos", 1, (int64_t[]){n});

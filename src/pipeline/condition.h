@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct adapters;
 struct backend;
 struct err;
 struct image_model;
@@ -22,7 +23,8 @@ struct condition_request {
     int clip_skip;        /* >= 1 */
     int width, height;    /* pixels */
     enum dtype precision;
-    const atomic_bool *cancel; /* or NULL */
+    const atomic_bool *cancel;       /* or NULL */
+    const struct adapters *adapters; /* of the request's LoRAs; or NULL */
 };
 
 struct condition {

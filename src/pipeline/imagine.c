@@ -29,6 +29,7 @@ struct job {
     const struct imagine_request *r;
     int h, w; /* of the latent */
     size_t n; /* its elements */
+    struct lora_stack loras;
     struct condition cond;
     struct schedule schedule;
     struct control control;
@@ -86,6 +87,7 @@ static int record(struct job *j, unsigned active, struct err *e)
     struct tape *t = j->tape = tape_new(j->r->precision);
     j->active = active;
     j->in = (struct unet_input){0};
+    tape_adapt(t, &j->loras.adapters);
     j->in.x = tape_input(t, DTYPE_F32, "latent", 4, (int64_t[]){c->n, j->h, j->w, u->n_in});
     j->in.time = tape_input(t, DTYPE_F32, "time", 2, (int64_t[]){c->n, u->n_time});
     j->in.context = tape_input(t, DTYPE_F32, "context", 3,
@@ -265,6 +267,8 @@ static int prepare(struct job *j, struct err *e)
     if (!rc)
         rc = open_controls(j, e);
     if (!rc)
+        rc = lora_stack_open(&j->loras, j->m->file, r->loras, r->n_loras, e);
+    if (!rc)
         rc = record(j, control_all(&j->control), e);
     if (!rc)
         rc = codec_init(&j->codec, j->m, j->h, j->w, r->precision, e);
@@ -272,8 +276,9 @@ static int prepare(struct job *j, struct err *e)
         rc = progress(j, IMAGINE_ENCODE, NULL, 0);
     if (rc)
         return rc;
-    struct condition_request text = {r->prompt, r->negative, r->guidance > 1, r->clip_skip,
-                                     r->width,  r->height,   r->precision,    r->cancel};
+    struct condition_request text = {r->prompt,    r->negative, r->guidance > 1,
+                                     r->clip_skip, r->width,    r->height,
+                                     r->precision, r->cancel,   &j->loras.adapters};
     rc = condition_make(&j->cond, j->m, j->b, &text, e);
     if (!rc && j->cond.n_cut)
         log_line(LOG_WARN, "the last %d tokens of the prompt do not fit into %d and are left out",
@@ -299,6 +304,7 @@ int imagine(struct image_model *m, struct backend *b, const struct imagine_reque
     control_release(&j.control);
     codec_release(&j.codec);
     tape_free(j.tape);
+    lora_stack_close(&j.loras);
     condition_release(&j.cond);
     schedule_release(&j.schedule);
     free(j.x);

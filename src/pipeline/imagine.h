@@ -8,6 +8,7 @@
 #ifndef LAR_PIPELINE_IMAGINE_H
 #define LAR_PIPELINE_IMAGINE_H
 
+#include "pipeline/lora_stack.h"
 #include "pipeline/noise.h"
 #include "pipeline/schedule.h"
 #include "tensor/dtype.h"
@@ -48,6 +49,8 @@ struct imagine_request {
     double strength;             /* 0 < strength <= 1: how much of it is drawn anew */
     const struct imagine_control *controls; /* ControlNets, pipeline/control.h; they add up */
     int n_controls;
+    const struct imagine_lora *loras; /* n_loras of them; their order does not matter */
+    int n_loras;
     enum dtype precision; /* of activations: DTYPE_F32 or DTYPE_BF16 */
 
     /* Called from imagine() in its thread. A non-zero result ends the request with that code. */

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "pipeline/noise.h"
+#include "pipeline/lora_tag.h"
 #include "pipeline/recipe.h"
 #include "pipeline/recipe_guides.h"
 #include "pipeline/sampler.h"
@@ -238,6 +239,10 @@ char *infotext_write(const struct recipe *r)
         buf_append_str(&b, b.len ? " <lora:" : "<lora:");
         recipe_append_utf8(&b, r->loras[i].name);
         buf_append_char(&b, ':');
+        if (r->loras[i].text_weight != r->loras[i].weight) {
+            infotext_append_number(&b, r->loras[i].text_weight);
+            buf_append_char(&b, ':');
+        }
         infotext_append_number(&b, r->loras[i].weight);
         buf_append_char(&b, '>');
     }
@@ -402,48 +407,11 @@ static void set_param(struct recipe *r, struct span key, char *value)
         recipe_guide_from_infotext(r, value);
 }
 
-/* Reads `<lora:name>` or `<lora:name:weight>` at p; returns its end or NULL. */
-static char *take_lora(struct recipe *r, char *p)
+static void add_lora(const struct lora_tag *tag, void *ctx)
 {
-    static const char tag[] = "<lora:";
-    if (strncmp(p, tag, sizeof tag - 1) != 0)
-        return NULL;
-    char *name = p + sizeof tag - 1, *end = name + strcspn(name, ":<>\n"), *stop = end;
-    double weight = 1;
-    if (end == name)
-        return NULL;
-    if (*end == ':') {
-        stop = end + 1 + strcspn(end + 1, ":<>\n");
-        char *text = mem_strndup(end + 1, (size_t)(stop - end - 1));
-        bool minus = *text == '-';
-        weight = parse_number(text + minus);
-        free(text);
-        if (weight < 0)
-            return NULL;
-        weight = minus ? -weight : weight;
-    }
-    if (*stop != '>')
-        return NULL;
-    char *copy = mem_strndup(name, (size_t)(end - name));
-    recipe_add_lora(r, copy, weight, NULL);
-    free(copy);
-    return stop + 1;
-}
-
-/* Moves the LoRAs out of the prompt, with the blanks before them. */
-static void take_loras(struct recipe *r)
-{
-    char *to = r->prompt, *after;
-    for (char *p = r->prompt; *p;) {
-        if (*p != '<' || !(after = take_lora(r, p))) {
-            *to++ = *p++;
-            continue;
-        }
-        while (to > r->prompt && to[-1] == ' ')
-            to--;
-        p = after;
-    }
-    *to = '\0';
+    struct recipe *r = ctx;
+    recipe_add_lora(r, tag->name, tag->unet, NULL);
+    r->loras[r->n_loras - 1].text_weight = tag->text;
 }
 
 /* Everything before the settings. */
@@ -472,7 +440,7 @@ static void set_prompts(struct recipe *r, const char *p, const char *end)
         recipe_set(&r->negative, buf_str(&prompts[1]));
     buf_release(&prompts[0]);
     buf_release(&prompts[1]);
-    take_loras(r);
+    lora_tags_take(r->prompt, add_lora, r);
 }
 
 int infotext_read(struct recipe *r, const char *text)

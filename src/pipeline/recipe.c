@@ -49,7 +49,8 @@ void recipe_set(char **field, const char *value)
 void recipe_add_lora(struct recipe *r, const char *name, double weight, const char *hash)
 {
     r->loras = mem_realloc(r->loras, ((size_t)r->n_loras + 1) * sizeof *r->loras);
-    r->loras[r->n_loras++] = (struct recipe_lora){mem_strdup(name), mem_strdup(hash), weight};
+    r->loras[r->n_loras++] = (struct recipe_lora){mem_strdup(name), mem_strdup(hash), weight,
+                                                  weight};
 }
 
 void recipe_append_utf8(struct buf *b, const char *s)
@@ -147,6 +148,8 @@ static void put_loras(json_t *o, const struct recipe *r)
         json_t *lora = json_object();
         put_string(lora, "name", r->loras[i].name);
         json_object_set_new(lora, "weight", json_real(r->loras[i].weight));
+        if (r->loras[i].text_weight != r->loras[i].weight)
+            json_object_set_new(lora, "text_weight", json_real(r->loras[i].text_weight));
         put_string(lora, "hash", r->loras[i].hash);
         json_array_append_new(list, lora);
     }
@@ -208,10 +211,13 @@ static int read_loras(struct recipe *r, const json_t *list, struct err *e)
     {
         const json_t *weight = json_object_get(v, "weight");
         const char *name = json_string_value(json_object_get(v, "name"));
-        if (!name || (weight && !json_is_number(weight)))
+        const json_t *text = json_object_get(v, "text_weight");
+        if (!name || (weight && !json_is_number(weight)) || (text && !json_is_number(text)))
             return wrong("loras", "a list of objects with a name and a weight", e);
         recipe_add_lora(r, name, weight ? json_number_value(weight) : 1,
                         json_string_value(json_object_get(v, "hash")));
+        if (text)
+            r->loras[r->n_loras - 1].text_weight = json_number_value(text);
     }
     return 0;
 }

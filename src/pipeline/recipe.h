@@ -18,8 +18,9 @@ struct picture_text;
 
 struct recipe_lora {
     char *name;
-    char *hash;    /* NULL: unknown */
-    double weight; /* 1: as trained */
+    char *hash;         /* NULL: unknown */
+    double weight;      /* 1: as trained; on the UNet */
+    double text_weight; /* on the text encoders */
 };
 
 /* Strings are owned UTF-8, NULL when unknown. Values outside the range given mean "unknown", so
@@ -54,6 +55,7 @@ void recipe_init(struct recipe *r);
 void recipe_release(struct recipe *r);
 /* Replaces an owned string field by a copy; NULL clears it. */
 void recipe_set(char **field, const char *value);
+/* With one weight for all; set .text_weight for another. */
 void recipe_add_lora(struct recipe *r, const char *name, double weight, const char *hash);
 
 /* Appends text with malformed UTF-8 replaced by U+FFFD, as both forms need it. */

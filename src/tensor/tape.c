@@ -31,7 +31,8 @@ struct tape {
     char scope[256];
     size_t scope_len[MAX_DEPTH];
     int depth;
-    struct err err; /* the first recording error */
+    const struct adapters *adapters; /* borrowed; or NULL */
+    struct err err;                  /* the first recording error */
     struct tensor dummy;
     char *memory;
     size_t memory_size;
@@ -138,6 +139,16 @@ struct tensor *tape_input(struct tape *t, enum dtype type, const char *name, int
     x->kept = x->planned = true;
     list_add(&t->owners, x);
     return x;
+}
+
+void tape_adapt(struct tape *t, const struct adapters *a)
+{
+    t->adapters = a;
+}
+
+const struct adapters *tape_adapters(const struct tape *t)
+{
+    return t->adapters;
 }
 
 static struct tensor *owner_of(struct tensor *x)

@@ -17,6 +17,7 @@
 
 struct err;
 struct backend;
+struct adapters;
 
 enum op_kind {
 #define OP(NAME, function, text) OP_##NAME,
@@ -49,6 +50,11 @@ struct tape;
 struct tape *tape_new(enum dtype activation);
 void tape_free(struct tape *t);
 enum dtype tape_type(const struct tape *t);
+
+/* What layers recorded from now on add to their weights (nn/adapter.h); NULL: nothing. Borrowed
+ * until the tape is freed. */
+void tape_adapt(struct tape *t, const struct adapters *a);
+const struct adapters *tape_adapters(const struct tape *t);
 
 /* A tensor the caller fills before each run. Its memory is never reused. */
 struct tensor *tape_input(struct tape *t, enum dtype type, const char *name, int n_dim,

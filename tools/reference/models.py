@@ -104,7 +104,7 @@ class Recorder:
             self.tensors["stage/" + name] = x.ravel()[::stride].copy()
         return hook
 
-    def save(self, variant, config):
+    def save(self, variant, config, **more):
         spread = {k: float(v.std()) for k, v in self.tensors.items() if v.dtype == np.float32}
         for name, value in spread.items():
             if not (1e-3 < value < 1e3):
@@ -113,7 +113,7 @@ class Recorder:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(self.tensors, path, {
             "component": self.component, "manifest": f"manifests/{variant}.txt",
-            "config": json.dumps(config), "stages": json.dumps(self.stages)})
+            "config": json.dumps(config), "stages": json.dumps(self.stages), **more})
         outputs = {k: round(v, 3) for k, v in spread.items() if k.startswith("output")}
         print(f"{variant}: {len(self.stages)} stages, {path.stat().st_size} bytes, {outputs}")
 

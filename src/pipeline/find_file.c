@@ -1,0 +1,105 @@
+/* find_file.c - see find_file.h. */
+#include "pipeline/find_file.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_PLACES 6
+
+struct places {
+    char *dir[MAX_PLACES]; /* owned */
+    int n;
+};
+
+/* Takes `dir`, and the kind's folder in it. */
+static void add_place(struct places *p, char *dir, const char *folder)
+{
+    p->dir[p->n++] = dir;
+    p->dir[p->n++] = file_join(dir, folder);
+}
+
+/* The folder that the model lies in, which is not the model's own. */
+static char *folder_of(const char *model)
+{
+    size_t n = strlen(model);
+    while (n > 1 && model[n - 1] == '/')
+        n--;
+    while (n > 0 && model[n - 1] != '/')
+        n--;
+    return n ? mem_strndup(model, n > 1 ? n - 1 : 1) : mem_strdup(".");
+}
+
+static bool is_file(const char *path)
+{
+    return file_exists(path) && !file_is_dir(path);
+}
+
+static char *look(const char *dir, const struct find_file *f)
+{
+    for (const char *const *end = f->endings; *end; end++) {
+        char *file = mem_printf("%s%s", f->name, *end), *path = file_join(dir, file);
+        free(file);
+        if (is_file(path))
+            return path;
+        free(path);
+    }
+    return NULL;
+}
+
+static int not_found(const struct find_file *f, const struct places *p, struct err *e)
+{
+    struct buf b;
+    buf_init(&b, 4096);
+    for (int i = 0; i < p->n; i++)
+        buf_printf(&b, "%s%s", i ? ", " : "", p->dir[i]);
+    int rc = err_set(
+        e, ERR_NOT_FOUND,
+        "there is no %s %s: looked for %s%s in %s; give its path, or set LAR_MODELS to "
+        "the folder of your models",
+        f->what, f->name, f->name, f->endings[0], buf_str(&b));
+    buf_release(&b);
+    return rc;
+}
+
+int find_file(const struct find_file *f, char **path, struct err *e)
+{
+    struct places p = {0};
+    const char *models = getenv("LAR_MODELS");
+    *path = NULL;
+    if (is_file(f->name)) {
+        *path = mem_strdup(f->name);
+        return 0;
+    }
+    if (strchr(f->name, '/'))
+        return err_set(e, ERR_NOT_FOUND, "there is no %s %s", f->what, f->name);
+    if (f->model)
+        add_place(&p, folder_of(f->model), f->folder);
+    if (models && *models)
+        add_place(&p, mem_strdup(models), f->folder);
+    for (int i = 0; i < p.n && !*path; i++)
+        *path = look(p.dir[i], f);
+    int rc = *path ? 0 : not_found(f, &p, e);
+    for (int i = 0; i < p.n; i++)
+        free(p.dir[i]);
+    return rc;
+}
+
+char *find_file_name(const char *path, const char *const *endings)
+{
+    const char *slash = strrchr(path, '/');
+    char *name = mem_strdup(slash ? slash + 1 : path);
+    for (; *endings; endings++) {
+        size_t n = strlen(name), m = strlen(*endings);
+        if (n > m && strcmp(name + n - m, *endings) == 0) {
+            name[n - m] = '\0';
+            break;
+        }
+    }
+    return name;
+}
