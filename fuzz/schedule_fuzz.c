@@ -16,9 +16,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (int sampler = 0; sampler < N_SAMPLER; sampler++)
             for (int n = 1; n < 40; n += 13) {
                 struct schedule s;
-                if (!schedule_build(&s, &p, (enum schedule_kind)kind, (enum sampler_kind)sampler, n,
-                                    NULL))
-                    for (int i = 0; i < n; i++)
+                struct schedule_request r = {.kind = (enum schedule_kind)kind,
+                                             .sampler = (enum sampler_kind)sampler,
+                                             .n = n,
+                                             .eta = -1};
+                if (!schedule_build(&s, &p, &r, NULL))
+                    for (int i = 0; i < s.n; i++)
                         if (!(s.steps[i].sigma > 0 && s.steps[i].t >= 0))
                             abort();
                 schedule_release(&s);

@@ -244,6 +244,7 @@ static int open_parts(struct image_model *m, struct err *e)
         rc = check_widths(m, e);
     if (!rc)
         rc = read_schedule(m, e);
+    m->schedule.xl = m->family == IMAGE_SDXL;
     return rc ? rc : read_defaults(m, e);
 }
 

@@ -10,6 +10,7 @@
 #include "pipeline/codec.h"
 #include "pipeline/condition.h"
 #include "pipeline/control.h"
+#include "pipeline/guidance.h"
 #include "pipeline/image_model.h"
 #include "pipeline/memory.h"
 #include "pipeline/sampler.h"
@@ -52,6 +53,7 @@ void imagine_init(struct imagine_request *r, const struct image_model *m, const 
         .guidance = d->guidance,
         .sampler = d->sampler,
         .schedule = d->schedule,
+        .eta = -1,
         .n_pictures = 1,
         .clip_skip = 1,
         .strength = 0.75,
@@ -72,6 +74,8 @@ static int check(const struct job *j, struct err *e)
                        r->n_pictures, r->clip_skip);
     if (!isfinite(r->guidance))
         return err_set(e, ERR_ARG, "guidance must be a number");
+    if (!(r->guidance_rescale >= 0 && r->guidance_rescale <= 1))
+        return err_set(e, ERR_ARG, "guidance rescale %g: must be from 0 to 1", r->guidance_rescale);
     if (r->image && !(r->strength > 0 && r->strength <= 1))
         return err_set(e, ERR_ARG, "strength %g: must be above 0 and at most 1", r->strength);
     return 0;
@@ -188,9 +192,11 @@ static int evaluate(struct job *j, const struct sampler *s, struct err *e)
     rc = cancel_run(j->tape, j->b, j->r->cancel, e);
     if (rc)
         return rc;
-    float g = (float)j->r->guidance;
-    for (size_t i = 0; i < j->n; i++)
-        j->model[i] = n == 1 ? out[i] : out[i] + g * (out[j->n + i] - out[i]);
+    if (n == 1)
+        memcpy(j->model, out, j->n * sizeof(*out));
+    else
+        guidance_combine(out, out + j->n, sampler_guidance(j->r->sampler, j->r->guidance),
+                         j->r->guidance_rescale, j->model, j->n);
     return check_finite(j, j->model, e);
 }
 
@@ -207,7 +213,7 @@ static int sample(struct job *j, struct sampler *s, int picture, struct err *e)
             rc = evaluate(j, s, e);
         if (rc)
             break;
-        sampler_step(s, j->x, j->model);
+        sampler_step(s, j->x, j->model, j->cond.n > 1 ? j->out->data : NULL);
         if (j->r->on_latent)
             j->r->on_latent(j->x, sampler_n_done(s) - 1, j->r->ctx);
     }
@@ -261,7 +267,8 @@ static int prepare(struct job *j, struct err *e)
     j->h = r->height / factor;
     j->w = r->width / factor;
     j->n = (size_t)j->h * (size_t)j->w * (size_t)j->m->unet.n_out;
-    rc = schedule_build(&j->schedule, &j->m->schedule, r->schedule, r->sampler, r->steps, e);
+    struct schedule_request levels = {r->schedule, r->sampler, r->steps, r->sigmas, r->eta};
+    rc = schedule_build(&j->schedule, &j->m->schedule, &levels, e);
     j->cond.n = r->guidance > 1 ? 2 : 1;
     j->cond.n_ctx = j->m->text[0].encoder.n_ctx;
     if (!rc)

@@ -39,8 +39,11 @@ struct imagine_request {
     int width, height;    /* multiples of image_model_factor() */
     int steps;
     double guidance; /* <= 1: off, and the negative prompt has no effect */
+    double guidance_rescale; /* 0: off, to 1; see guidance.h */
     enum sampler_kind sampler;
     enum schedule_kind schedule;
+    const double *sigmas; /* [steps] noise levels in place of the schedule; NULL */
+    double eta;           /* of the sampler, see schedule.h; < 0: the usual */
     enum noise_kind noise;
     uint64_t seed;
     int n_pictures;              /* >= 1 */

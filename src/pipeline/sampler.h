@@ -8,21 +8,34 @@
  *     while (!sampler_done(&s)) {
  *         sampler_scale_input(&s, x, in);
  *         out = model(in, sampler_timestep(&s))          guidance included
- *         sampler_step(&s, x, out);
+ *         sampler_step(&s, x, out, NULL);
  *     }                                     x is the clean latent
  *
  * x is float [n] in any element order that the noise shares (NHWC here). Coefficients and the
  * arithmetic of a step are double, the state is float.
  *
- *   euler     Euler's method in sigma: EulerDiscreteScheduler (s_churn 0)
- *   euler a   ancestral Euler, eta 1: EulerAncestralDiscreteScheduler
- *   dpm++ 2m  DPM-Solver++(2M), midpoint: DPMSolverMultistepScheduler, lower_order_final
- *   ddim      DDIM, eta 0, no clipping: DDIMScheduler
- *   lcm       multistep consistency sampling: LCMScheduler
+ *   euler         Euler's method in sigma: EulerDiscreteScheduler (s_churn 0)
+ *   euler a       ancestral Euler: EulerAncestralDiscreteScheduler
+ *   euler cfg++   Euler that keeps the unconditional noise: ComfyUI's sample_euler_cfg_pp
+ *   heun          Heun's method: HeunDiscreteScheduler
+ *   dpm2          the midpoint method in log sigma: KDPM2DiscreteScheduler
+ *   dpm2 a        its ancestral form: KDPM2AncestralDiscreteScheduler
+ *   dpm++ 2m      DPM-Solver++(2M), midpoint: DPMSolverMultistepScheduler, lower_order_final
+ *   dpm++ 2m sde  the same with sde-dpmsolver++
+ *   dpm++ 3m sde  k-diffusion's sample_dpmpp_3m_sde
+ *   unipc         order 2, bh2: UniPCMultistepScheduler
+ *   ddim          DDIM, no clipping: DDIMScheduler
+ *   lcm           multistep consistency sampling: LCMScheduler
+ *   tcd           strategic stochastic sampling: TCDScheduler
  *
- * Euler and Euler a keep x in the sigma parametrisation, the others variance preserving, as
- * diffusers does (schedule.h). Euler a and LCM draw noise in every step but the last, from the
- * generator that made the initial noise.
+ * Euler, Heun and DPM2 keep x in the sigma parametrisation, the others variance preserving, as
+ * diffusers does (schedule.h). Heun and DPM2 evaluate the model twice in every step but the last;
+ * "step" below is one evaluation, and between the two of a pair x is a trial point.
+ *
+ * Fresh noise comes from the generator that made the initial noise: one draw of the latent's shape
+ * at the end of every step that adds any, which is none that ends at no noise. So a seed means one
+ * picture; k-diffusion's SDE samplers take theirs from a Brownian tree instead, so their pictures
+ * differ in detail.
  */
 #ifndef LAR_PIPELINE_SAMPLER_H
 #define LAR_PIPELINE_SAMPLER_H
@@ -34,12 +47,15 @@ struct noise;
 
 /* Any spelling of diffusers, AUTOMATIC1111 and ComfyUI: "euler", "Euler a", "euler_ancestral",
  * "k_euler_a", "dpmpp_2m", "DPM++ 2M", "DPM++ 2M Karras", "ddim", "lcm", "LCMScheduler"; case,
- * spaces, '-' and '_' do not matter. A name that ends in "Karras" also sets *schedule (may be
- * NULL), which is untouched otherwise. ERR_ARG lists the names. */
+ * spaces, '-' and '_' do not matter. A name that ends in "Karras" or "Exponential" also sets
+ * *schedule (may be NULL), which is untouched otherwise. ERR_ARG lists the names. */
 int sampler_parse(const char *name, enum sampler_kind *kind, enum schedule_kind *schedule,
                   struct err *e);
 const char *sampler_name(enum sampler_kind kind);  /* for options and JSON: "euler_a" */
 const char *sampler_label(enum sampler_kind kind); /* for people, as AUTOMATIC1111: "Euler a" */
+/* The weight of the guided output for a guidance scale as people give it. CFG++ wants 0 .. 1 where
+ * others want 1 .. 12.5; AUTOMATIC1111 divides by that, so the same scale means about the same. */
+double sampler_guidance(enum sampler_kind kind, double guidance);
 
 struct sampler {
     enum sampler_kind kind;
@@ -49,7 +65,7 @@ struct sampler {
     int begin;                       /* first step taken: > 0 when starting from an image */
     int index;                       /* step to be taken next */
     float *x0;                       /* owned; [n] the latest estimate of the clean latent */
-    float *x0_before;                /* owned; [n] the one before it (DPM++ 2M) */
+    float *x0_1, *x0_2;              /* owned; [n] the two before it */
     float *draw;                     /* owned; [n] fresh noise */
 };
 
@@ -77,7 +93,8 @@ double sampler_timestep(const struct sampler *s); /* of the next evaluation; may
 void sampler_scale_input(const struct sampler *s, const float *x, float *in);
 
 /* Takes the model's output for sampler_timestep() and moves x to the next noise level. Afterwards
- * s->x0 is the model's estimate of the clean latent, for previews. */
-void sampler_step(struct sampler *s, float *x, const float *out);
+ * s->x0 is the model's estimate of the clean latent, for previews. `negative` is the output without
+ * guidance, for the negative prompt alone; only CFG++ reads it, and takes `out` for NULL. */
+void sampler_step(struct sampler *s, float *x, const float *out, const float *negative);
 
 #endif

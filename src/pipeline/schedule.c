@@ -3,196 +3,16 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "pipeline/schedule_sigmas.h"
+#include "pipeline/schedule_table.h"
 
-#include <jansson.h>
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define N_TRAIN_MAX 100000
-
-/* The noise levels of training, [n_train], in single precision as diffusers holds them. */
-struct table {
-    int n;
-    float *alpha_bar;
-    float *sigma;
-    float *log_sigma;
-};
-
-void schedule_params_default(struct schedule_params *p)
-{
-    *p = (struct schedule_params){
-        .beta_start = 0.00085,
-        .beta_end = 0.012,
-        .scaled_linear = true,
-        .n_train = 1000,
-        .prediction = PREDICTION_EPSILON,
-        .steps_offset = 1,
-        .n_original_steps = 50,
-        .timestep_scaling = 10,
-    };
-}
-
-/* scheduler_config.json */
-
-/* The member, or NULL where it is absent or null. */
-static json_t *get(json_t *root, const char *key)
-{
-    json_t *v = json_object_get(root, key);
-    return json_is_null(v) ? NULL : v;
-}
-
-static int wrong(const char *key, const char *want, struct err *e)
-{
-    return err_set(e, ERR_FORMAT, "scheduler_config.json: \"%s\" should be %s", key, want);
-}
-
-static int read_number(json_t *root, const char *key, double *v, struct err *e)
-{
-    json_t *j = get(root, key);
-    if (j && !json_is_number(j))
-        return wrong(key, "a number", e);
-    if (j)
-        *v = json_number_value(j);
-    return 0;
-}
-
-static int read_int(json_t *root, const char *key, int *v, struct err *e)
-{
-    json_t *j = get(root, key);
-    if (!j)
-        return 0;
-    json_int_t i = json_integer_value(j);
-    if (!json_is_integer(j) || i < 0 || i > N_TRAIN_MAX)
-        return wrong(key, "a whole number from 0 to 100000", e);
-    *v = (int)i;
-    return 0;
-}
-
-static int read_bool(json_t *root, const char *key, bool *v, struct err *e)
-{
-    json_t *j = get(root, key);
-    if (j && !json_is_boolean(j))
-        return wrong(key, "true or false", e);
-    if (j)
-        *v = json_is_true(j);
-    return 0;
-}
-
-/* Which of the words (NULL ends them) the member is, counted from `first`. */
-static int read_word(json_t *root, const char *key, const char *const *words, int first, int *v,
-                     struct err *e)
-{
-    json_t *j = get(root, key);
-    if (!j)
-        return 0;
-    const char *s = json_string_value(j);
-    if (!s)
-        return wrong(key, "a string", e);
-    for (int i = 0; words[i]; i++) {
-        if (!strcmp(s, words[i])) {
-            *v = first + i;
-            return 0;
-        }
-    }
-    return err_set(e, ERR_UNSUPPORTED, "scheduler_config.json: %s \"%.40s\" is not supported", key,
-                   s);
-}
-
-static int read_words(json_t *root, struct schedule_params *p, struct err *e)
-{
-    static const char *const betas[] = {"linear", "scaled_linear", NULL};
-    static const char *const predictions[] = {"epsilon", "v_prediction", "sample", NULL};
-    static const char *const spacings[] = {"leading", "linspace", "trailing", NULL};
-    static const char *const finals[] = {"zero", "sigma_min", NULL};
-    int scaled = p->scaled_linear, prediction = (int)p->prediction, spacing = (int)p->spacing;
-    int final = p->final_sigma_min;
-    int rc = read_word(root, "beta_schedule", betas, 0, &scaled, e);
-    if (!rc)
-        rc = read_word(root, "prediction_type", predictions, PREDICTION_EPSILON, &prediction, e);
-    if (!rc)
-        rc = read_word(root, "timestep_spacing", spacings, SPACING_LEADING, &spacing, e);
-    if (!rc)
-        rc = read_word(root, "final_sigmas_type", finals, 0, &final, e);
-    if (rc)
-        return rc;
-    p->scaled_linear = scaled;
-    p->prediction = (enum prediction)prediction;
-    p->spacing = (enum schedule_spacing)spacing;
-    p->final_sigma_min = final;
-    return 0;
-}
-
-static int read_values(json_t *root, struct schedule_params *p, struct err *e)
-{
-    const struct {
-        const char *key;
-        double *v;
-    } numbers[] = {
-        {"beta_start", &p->beta_start},
-        {"beta_end", &p->beta_end},
-        {"timestep_scaling", &p->timestep_scaling},
-    };
-    const struct {
-        const char *key;
-        int *v;
-    } ints[] = {
-        {"num_train_timesteps", &p->n_train},
-        {"steps_offset", &p->steps_offset},
-        {"original_inference_steps", &p->n_original_steps},
-    };
-    const struct {
-        const char *key;
-        bool *v;
-    } bools[] = {
-        {"rescale_betas_zero_snr", &p->zero_snr},
-        {"use_karras_sigmas", &p->use_karras},
-        {"set_alpha_to_one", &p->alpha_to_one},
-    };
-    int rc = 0;
-    for (size_t i = 0; i < 3 && !rc; i++)
-        rc = read_number(root, numbers[i].key, numbers[i].v, e);
-    for (size_t i = 0; i < 3 && !rc; i++)
-        rc = read_int(root, ints[i].key, ints[i].v, e);
-    for (size_t i = 0; i < 3 && !rc; i++)
-        rc = read_bool(root, bools[i].key, bools[i].v, e);
-    return rc ? rc : read_words(root, p, e);
-}
-
-static int check(const struct schedule_params *p, struct err *e)
-{
-    if (!(p->beta_start > 0 && p->beta_end >= p->beta_start && p->beta_end < 1))
-        return wrong("beta_start\" and \"beta_end", "0 < start <= end < 1", e);
-    if (p->n_train < 2)
-        return wrong("num_train_timesteps", "at least 2", e);
-    if (p->steps_offset >= p->n_train)
-        return wrong("steps_offset", "below num_train_timesteps", e);
-    if (p->n_original_steps < 1 || p->n_original_steps > p->n_train)
-        return wrong("original_inference_steps", "from 1 to num_train_timesteps", e);
-    if (!(p->timestep_scaling > 0 && p->timestep_scaling < 1e6))
-        return wrong("timestep_scaling", "above 0", e);
-    return 0;
-}
-
-int schedule_params_parse(struct schedule_params *p, const char *json, size_t n, struct err *e)
-{
-    json_error_t where;
-    json_t *root = json_loadb(json, n, 0, &where);
-    int rc;
-    schedule_params_default(p);
-    p->steps_offset = 0;
-    p->alpha_to_one = true;
-    if (!json_is_object(root))
-        rc = err_set(e, ERR_FORMAT, "scheduler_config.json: line %d: %s", where.line,
-                     root ? "not an object" : where.text);
-    else if (get(root, "trained_betas"))
-        rc = err_set(e, ERR_UNSUPPORTED, "scheduler_config.json: trained_betas is not supported");
-    else if (!(rc = read_values(root, p, e)))
-        rc = check(p, e);
-    json_decref(root);
-    return rc;
-}
+#define MAX_SIGMA 10000
 
 /* Names */
 
@@ -200,9 +20,23 @@ static const struct {
     const char *name;
     enum schedule_kind kind;
 } names[] = {
-    {"model", SCHEDULE_MODEL},       {"normal", SCHEDULE_NORMAL},   {"karras", SCHEDULE_KARRAS},
-    {"trailing", SCHEDULE_TRAILING}, {"leading", SCHEDULE_LEADING}, {"linspace", SCHEDULE_LINSPACE},
-    {"default", SCHEDULE_MODEL},     {"automatic", SCHEDULE_MODEL}, {"uniform", SCHEDULE_NORMAL},
+    {"model", SCHEDULE_MODEL},
+    {"normal", SCHEDULE_NORMAL},
+    {"karras", SCHEDULE_KARRAS},
+    {"trailing", SCHEDULE_TRAILING},
+    {"leading", SCHEDULE_LEADING},
+    {"linspace", SCHEDULE_LINSPACE},
+    {"exponential", SCHEDULE_EXPONENTIAL},
+    {"sgm_uniform", SCHEDULE_SGM_UNIFORM},
+    {"simple", SCHEDULE_SIMPLE},
+    {"beta", SCHEDULE_BETA},
+    {"ays", SCHEDULE_AYS}, /* up to here in the order of the enum */
+    {"default", SCHEDULE_MODEL},
+    {"automatic", SCHEDULE_MODEL},
+    {"uniform", SCHEDULE_NORMAL},
+    {"sgm uniform", SCHEDULE_SGM_UNIFORM},
+    {"align your steps", SCHEDULE_AYS},
+    {"align_your_steps", SCHEDULE_AYS},
 };
 
 int schedule_parse(const char *name, enum schedule_kind *kind, struct err *e)
@@ -214,137 +48,94 @@ int schedule_parse(const char *name, enum schedule_kind *kind, struct err *e)
         }
     }
     return err_set(e, ERR_ARG,
-                   "schedule \"%.40s\" is unknown; choose model, normal, karras, trailing, leading "
-                   "or linspace",
+                   "schedule \"%.40s\" is unknown; choose model, normal, karras, exponential, "
+                   "sgm_uniform, simple, beta, ays, trailing, leading or linspace",
                    name);
 }
 
 const char *schedule_name(enum schedule_kind kind)
 {
-    return names[kind].name; /* the first rows are in the order of the enum */
+    return names[kind].name;
 }
 
-/* The training table */
-
-/* torch.linspace in single precision: from both ends, one rounding per value. */
-static float linspace_f32(float a, float b, int n, int i)
+int schedule_parse_sigmas(const char *text, double sigmas[SCHEDULE_MAX_STEPS], int *n,
+                          struct err *e)
 {
-    float step = (b - a) / (float)(n - 1);
-    return i < n / 2 ? (float)(a + (double)step * i) : (float)(b - (double)step * (n - 1 - i));
-}
-
-/* alpha_bar = cumprod(alpha): accumulated in double, each product rounded. */
-static void cumprod(float *v, int n)
-{
-    double product = 1;
-    for (int i = 0; i < n; i++) {
-        product *= v[i];
-        v[i] = (float)product;
+    double before = MAX_SIGMA;
+    *n = 0;
+    for (const char *p = text;; p++) {
+        char *end;
+        double v = strtod(p, &end);
+        if (end == p || isspace((unsigned char)*p) || (*end && *end != ','))
+            return err_set(e, ERR_ARG,
+                           "\"%.20s\" is no number; sigmas are noise levels such as "
+                           "14.6,6.5,2.7,0.7,0",
+                           p);
+        bool last = !*end;
+        if (v == 0 && last && *n > 0)
+            return 0;
+        if (!(v > 0) || v > before || (*n > 0 && v == before))
+            return err_set(e, ERR_ARG,
+                           "sigma %g: each must be below the one before it, from at most %d down "
+                           "to 0",
+                           v, MAX_SIGMA);
+        if (*n == SCHEDULE_MAX_STEPS)
+            return err_set(e, ERR_ARG, "there are more than %d sigmas", SCHEDULE_MAX_STEPS);
+        sigmas[(*n)++] = before = v;
+        if (last)
+            return 0;
+        p = end;
     }
-}
-
-/* Shifts and scales sqrt(alpha_bar) so that the last level is pure noise (Lin et al., "Common
- * diffusion noise schedules and sample steps are flawed", 2023, algorithm 1). */
-static void rescale_zero_snr(float *alpha_bar, int n)
-{
-    float first = sqrtf(alpha_bar[0]), last = sqrtf(alpha_bar[n - 1]);
-    float scale = first / (first - last), before = 1;
-    for (int i = 0; i < n; i++) {
-        float root = (sqrtf(alpha_bar[i]) - last) * scale;
-        float square = root * root;
-        float beta = 1 - square / before;
-        before = square;
-        alpha_bar[i] = 1 - beta;
-    }
-    cumprod(alpha_bar, n);
-}
-
-/* Noise must grow with t and stay finite, but for the end at an exact zero SNR. */
-static bool table_grows(const struct table *t, bool zero_end)
-{
-    float before = 0;
-    for (int i = 0; i < t->n; i++) {
-        bool finite = isfinite(t->sigma[i]) || (zero_end && i == t->n - 1);
-        if (!finite || !(t->sigma[i] > before))
-            return false;
-        before = t->sigma[i];
-    }
-    return true;
-}
-
-/* `clamp` keeps the last sigma of a zero SNR table finite, as diffusers' sigma schedulers do. */
-static int table_init(struct table *t, const struct schedule_params *p, bool clamp, struct err *e)
-{
-    int n = p->n_train;
-    float *v = mem_try_array(3 * (size_t)n, sizeof *v, "the noise schedule", e);
-    if (!v)
-        return ERR_NOMEM;
-    *t = (struct table){.n = n, .alpha_bar = v, .sigma = v + n, .log_sigma = v + 2 * n};
-    double a = p->beta_start, b = p->beta_end;
-    if (p->scaled_linear) {
-        a = sqrt(a);
-        b = sqrt(b);
-    }
-    for (int i = 0; i < n; i++) {
-        float beta = linspace_f32((float)a, (float)b, n, i);
-        if (p->scaled_linear)
-            beta *= beta;
-        v[i] = 1 - beta;
-    }
-    cumprod(v, n);
-    if (p->zero_snr)
-        rescale_zero_snr(v, n);
-    if (p->zero_snr && clamp)
-        v[n - 1] = 0x1p-24f;
-    for (int i = 0; i < n; i++) {
-        t->sigma[i] = sqrtf((1 - v[i]) / v[i]);
-        t->log_sigma[i] = (float)log((double)t->sigma[i]);
-    }
-    if (table_grows(t, p->zero_snr && !clamp))
-        return 0;
-    free(v);
-    return err_set(e, ERR_FORMAT,
-                   "scheduler_config.json: %d betas from %g to %g are no noise schedule: each "
-                   "should add noise and the last should leave some signal",
-                   n, p->beta_start, p->beta_end);
-}
-
-static double lerp(const float *v, int n, double at)
-{
-    int low = at < 0 ? 0 : at > n - 1 ? n - 1 : (int)at;
-    int high = low < n - 1 ? low + 1 : low;
-    return v[low] + (at > n - 1 ? 0 : (at - low) * ((double)v[high] - v[low]));
-}
-
-/* t of a sigma, by interpolation in log sigma. */
-static double table_timestep(const struct table *t, double sigma)
-{
-    double want = log(sigma);
-    int low = 0, end = t->n - 1; /* log_sigma[low] <= want < log_sigma[end], or at an end */
-    while (end - low > 1) {
-        int mid = low + (end - low) / 2;
-        if (t->log_sigma[mid] <= want)
-            low = mid;
-        else
-            end = mid;
-    }
-    double w = (t->log_sigma[low] - want) / (double)(t->log_sigma[low] - t->log_sigma[low + 1]);
-    return low + fmin(fmax(w, 0), 1);
 }
 
 /* Building */
 
+/* How diffusers' scheduler classes pick timesteps. */
+enum family {
+    FAMILY_EULER,     /* x in the sigma parametrisation, sigmas in single precision */
+    FAMILY_MULTISTEP, /* one point more, of which the last is left out */
+    FAMILY_DDIM,      /* looks alpha_bar up, steps by a fixed N / n */
+    FAMILY_DISTILLED  /* looks alpha_bar up, picks from the steps of the distillation */
+};
+
+struct habits {
+    enum family family;
+    bool two_evaluations;
+    bool karras;       /* knows use_karras_sigmas */
+    bool karras_whole; /* over the whole table, not from the first to the last t it picked */
+    bool karras_round; /* and rounds t then */
+    bool final_min;    /* knows final_sigmas_type */
+    double eta;        /* the usual one; < 0: draws no noise, or always the same share */
+};
+
+static const struct habits habits[N_SAMPLER] = {
+    [SAMPLER_EULER] = {FAMILY_EULER, false, true, false, false, true, -1},
+    [SAMPLER_EULER_A] = {FAMILY_EULER, false, false, false, false, false, 1},
+    [SAMPLER_EULER_CFG_PP] = {FAMILY_EULER, false, true, false, false, true, -1},
+    [SAMPLER_HEUN] = {FAMILY_EULER, true, true, false, false, false, -1},
+    [SAMPLER_DPM2] = {FAMILY_EULER, true, true, false, true, false, -1},
+    [SAMPLER_DPM2_A] = {FAMILY_EULER, true, true, false, true, false, 1},
+    [SAMPLER_DPMPP_2M] = {FAMILY_MULTISTEP, false, true, true, true, true, -1},
+    [SAMPLER_DPMPP_2M_SDE] = {FAMILY_MULTISTEP, false, true, true, true, true, 1},
+    [SAMPLER_DPMPP_3M_SDE] = {FAMILY_MULTISTEP, false, true, true, true, true, 1},
+    [SAMPLER_UNIPC] = {FAMILY_MULTISTEP, false, true, true, true, true, -1},
+    [SAMPLER_DDIM] = {FAMILY_DDIM, false, false, false, false, false, 0},
+    [SAMPLER_LCM] = {FAMILY_DISTILLED, false, false, false, false, false, -1},
+    [SAMPLER_TCD] = {FAMILY_DISTILLED, false, false, false, false, false, 0.3},
+};
+
 struct plan {
     const struct schedule_params *p;
-    const struct table *table;
-    enum schedule_kind kind;
-    enum sampler_kind sampler;
-    enum schedule_spacing spacing; /* SPACING_UNSET: LCM's own */
-    int n;
+    const struct schedule_request *r;
+    const struct schedule_table *table;
+    const struct habits *habits;
+    enum schedule_spacing spacing; /* SPACING_UNSET: that of the distillation */
+    bool by_timestep;
+    double eta;
 };
 
 static enum schedule_spacing effective_spacing(const struct schedule_params *p,
-                                               enum schedule_kind kind, enum sampler_kind sampler)
+                                               enum schedule_kind kind, enum family family)
 {
     if (kind == SCHEDULE_TRAILING)
         return SPACING_TRAILING;
@@ -352,19 +143,19 @@ static enum schedule_spacing effective_spacing(const struct schedule_params *p,
         return SPACING_LEADING;
     if (kind == SCHEDULE_LINSPACE)
         return SPACING_LINSPACE;
-    if (sampler == SAMPLER_LCM)
+    if (family == FAMILY_DISTILLED)
         return SPACING_UNSET;
     if (p->spacing != SPACING_UNSET)
         return p->spacing;
-    return sampler == SAMPLER_DDIM ? SPACING_LEADING : SPACING_LINSPACE;
+    return family == FAMILY_DDIM ? SPACING_LEADING : SPACING_LINSPACE;
 }
 
 /* Step i's t. The rounding, half to even, and the order of operations are NumPy's, which decide
  * where a t falls on one half. */
 static double spaced_timestep(const struct plan *m, int i)
 {
-    int n = m->n, last = m->p->n_train - 1, n_train = m->p->n_train;
-    bool dpm = m->sampler == SAMPLER_DPMPP_2M;
+    int n = m->r->n, last = m->p->n_train - 1, n_train = m->p->n_train;
+    bool multistep = m->habits->family == FAMILY_MULTISTEP;
     if (m->spacing == SPACING_TRAILING) {
         double delta = (n_train - (double)n_train / n) - n_train;
         return rint(n_train + i * delta) - 1;
@@ -377,128 +168,233 @@ static double spaced_timestep(const struct plan *m, int i)
     if (i == 0 && (n == 1 || m->spacing == SPACING_LINSPACE))
         return last;
     if (m->spacing == SPACING_LEADING)
-        return (dpm ? (n - i) * (n_train / (n + 1)) : (n - 1 - i) * (n_train / n)) +
+        return (multistep ? (n - i) * (n_train / (n + 1)) : (n - 1 - i) * (n_train / n)) +
                m->p->steps_offset;
-    if (dpm)
+    if (multistep)
         return rint((n - i) * ((double)last / n));
     double t = (n - 1 - i) * ((double)last / (n - 1));
-    return m->sampler == SAMPLER_DDIM || m->sampler == SAMPLER_LCM ? rint(t) : (float)t;
+    return m->habits->family == FAMILY_EULER ? (float)t : rint(t);
 }
 
-/* Euler and DPM++ 2M hold sigmas in single precision; DDIM and LCM look alpha_bar up. */
-static bool looks_up(enum sampler_kind sampler)
+/* DDIM, LCM and TCD look alpha_bar up, the others hold sigmas in single precision. */
+static bool looks_up(enum family family)
 {
-    return sampler == SAMPLER_DDIM || sampler == SAMPLER_LCM;
+    return family == FAMILY_DDIM || family == FAMILY_DISTILLED;
 }
 
 static double spaced_sigma(const struct plan *m, double t)
 {
-    if (!looks_up(m->sampler))
-        return lerp(m->table->sigma, m->table->n, t);
-    double a = m->table->alpha_bar[(int)fmin(t, m->table->n - 1)];
-    return sqrt((1 - a) / a);
+    return looks_up(m->habits->family) ? schedule_table_exact_sigma(m->table, t)
+                                       : schedule_table_sigma(m->table, t);
 }
 
-static void fill_karras(const struct plan *m, double from, double to, struct schedule_step *steps)
+static void set_karras(const struct plan *m, double from, double to, double *sigmas,
+                       struct schedule_step *steps)
 {
-    const double rho = 7;
-    double a = pow(from, 1 / rho), b = pow(to, 1 / rho);
-    for (int i = 0; i < m->n; i++) {
-        double ramp = m->n > 1 ? (double)i / (m->n - 1) : 0;
-        steps[i].sigma = pow(a + ramp * (b - a), rho);
-        steps[i].t = table_timestep(m->table, steps[i].sigma);
-        if (m->sampler == SAMPLER_DPMPP_2M)
-            steps[i].t = rint(steps[i].t);
+    schedule_sigmas_karras(from, to, m->r->n, sigmas);
+    for (int i = 0; i < m->r->n; i++) {
+        double t = schedule_table_timestep(m->table, sigmas[i]);
+        steps[i].sigma = sigmas[i];
+        steps[i].t = m->habits->karras_round ? rint(t) : t;
     }
 }
 
-/* t and sigma of every step. */
-static void fill_levels(const struct plan *m, struct schedule_step *steps)
+/* t and sigma of every step, by timestep. `sigmas` is work space. */
+static void fill_by_timestep(const struct plan *m, double *sigmas, struct schedule_step *steps)
 {
-    const struct table *table = m->table;
-    int last = table->n - 1;
-    if (m->kind == SCHEDULE_KARRAS) {
-        fill_karras(m, table->sigma[last], table->sigma[0], steps);
+    const struct schedule_table *table = m->table;
+    int n = m->r->n;
+    for (int i = 0; i < n; i++) {
+        steps[i].t = spaced_timestep(m, i);
+        steps[i].sigma = spaced_sigma(m, steps[i].t);
+    }
+    if (m->r->kind != SCHEDULE_MODEL || !m->p->use_karras || !m->habits->karras)
+        return;
+    if (m->habits->karras_whole)
+        set_karras(m, table->sigma[table->n - 1], table->sigma[0], sigmas, steps);
+    else
+        set_karras(m, steps[0].sigma, steps[n - 1].sigma, sigmas, steps);
+}
+
+/* The schedules that are given as t, with sigmas interpolated in log sigma. */
+static void fill_interpolated(const struct plan *m, struct schedule_step *steps)
+{
+    int n = m->r->n, last = m->table->n - 1;
+    for (int i = 0; i < n; i++) {
+        if (m->r->kind == SCHEDULE_SIMPLE)
+            steps[i].t = last - (int)(i * ((double)m->table->n / n));
+        else if (m->r->kind == SCHEDULE_SGM_UNIFORM)
+            steps[i].t = (n - i) * ((double)last / n);
+        else
+            steps[i].t = n > 1 ? (n - 1 - i) * ((double)last / (n - 1)) : last;
+        steps[i].sigma = exp(schedule_table_log_sigma(m->table, steps[i].t));
+    }
+}
+
+/* The schedules that are given as sigmas. */
+static void fill_by_sigma(const struct plan *m, double *sigmas, struct schedule_step *steps)
+{
+    const struct schedule_request *r = m->r;
+    double from = m->table->sigma[m->table->n - 1], to = m->table->sigma[0];
+    if (!r->sigmas && r->kind == SCHEDULE_KARRAS) {
+        set_karras(m, from, to, sigmas, steps);
         return;
     }
-    for (int i = 0; i < m->n; i++) {
-        struct schedule_step *s = &steps[i];
-        if (m->kind == SCHEDULE_NORMAL) {
-            s->t = m->n > 1 ? (m->n - 1 - i) * ((double)last / (m->n - 1)) : last;
-            s->sigma = exp(lerp(table->log_sigma, table->n, s->t));
-        } else {
-            s->t = spaced_timestep(m, i);
-            s->sigma = spaced_sigma(m, s->t);
-        }
+    if (r->sigmas)
+        memcpy(sigmas, r->sigmas, (size_t)r->n * sizeof *sigmas);
+    else if (r->kind == SCHEDULE_EXPONENTIAL)
+        schedule_sigmas_exponential(from, to, r->n, sigmas);
+    else if (r->kind == SCHEDULE_BETA)
+        schedule_sigmas_beta(from, to, r->n, sigmas);
+    else
+        schedule_sigmas_ays(m->p->xl, r->n, sigmas);
+    for (int i = 0; i < r->n; i++) {
+        steps[i].sigma = sigmas[i];
+        steps[i].t = schedule_table_timestep(m->table, sigmas[i]);
     }
-    if (m->kind != SCHEDULE_MODEL || !m->p->use_karras)
-        return;
-    if (m->sampler == SAMPLER_EULER)
-        fill_karras(m, steps[0].sigma, steps[m->n - 1].sigma, steps);
-    else if (m->sampler == SAMPLER_DPMPP_2M)
-        fill_karras(m, table->sigma[last], table->sigma[0], steps);
 }
 
-static bool by_timestep(enum schedule_kind kind)
+static void fill_levels(const struct plan *m, double *sigmas, struct schedule_step *steps)
 {
-    return kind != SCHEDULE_NORMAL && kind != SCHEDULE_KARRAS;
+    enum schedule_kind kind = m->r->kind;
+    if (m->by_timestep)
+        fill_by_timestep(m, sigmas, steps);
+    else if (!m->r->sigmas &&
+             (kind == SCHEDULE_NORMAL || kind == SCHEDULE_SGM_UNIFORM || kind == SCHEDULE_SIMPLE))
+        fill_interpolated(m, steps);
+    else
+        fill_by_sigma(m, sigmas, steps);
+    for (int i = 0; i < m->r->n && !looks_up(m->habits->family); i++)
+        steps[i].sigma = (float)steps[i].sigma;
 }
 
 /* sigma_to of every step: the next sigma, and what the last step ends at. DDIM steps by a fixed
  * N / n, which is not always where the next step starts. */
 static void fill_targets(const struct plan *m, struct schedule_step *steps)
 {
-    const struct schedule_params *p = m->p;
-    int stride = p->n_train / m->n;
-    for (int i = 0; i + 1 < m->n; i++)
+    int n = m->r->n, stride = m->p->n_train / n;
+    for (int i = 0; i + 1 < n; i++)
         steps[i].sigma_to = steps[i + 1].sigma;
-    steps[m->n - 1].sigma_to = 0;
-    if (!by_timestep(m->kind))
+    steps[n - 1].sigma_to = 0;
+    if (!m->by_timestep)
         return;
-    if ((m->sampler == SAMPLER_EULER || m->sampler == SAMPLER_DPMPP_2M) && p->final_sigma_min)
-        steps[m->n - 1].sigma_to = m->table->sigma[0];
-    for (int i = 0; i < m->n && m->sampler == SAMPLER_DDIM; i++) {
+    if (m->r->sampler == SAMPLER_TCD || (m->habits->final_min && m->p->final_sigma_min))
+        steps[n - 1].sigma_to = spaced_sigma(m, 0);
+    for (int i = 0; i < n && m->habits->family == FAMILY_DDIM; i++) {
         double to = steps[i].t - stride;
-        steps[i].sigma_to = to < 0 && p->alpha_to_one ? 0 : spaced_sigma(m, fmax(to, 0));
+        steps[i].sigma_to = to < 0 && m->p->alpha_to_one ? 0 : spaced_sigma(m, fmax(to, 0));
     }
+}
+
+/* sigma_down of every step. Ancestral: what eta leaves of the old noise, k-diffusion's
+ * get_ancestral_step(); for DDIM it is eq. 16 of Song et al. (2021). TCD: the level of a share
+ * 1 - eta of the next step's t (Zheng et al., 2024, where eta is called gamma). */
+static void fill_down(const struct plan *m, struct schedule_step *steps)
+{
+    bool ancestral = m->r->sampler == SAMPLER_EULER_A || m->r->sampler == SAMPLER_DPM2_A ||
+                     m->r->sampler == SAMPLER_DDIM;
+    for (int i = 0; i < m->r->n; i++) {
+        struct schedule_step *s = &steps[i];
+        double q = s->sigma_to / s->sigma;
+        s->sigma_down = s->sigma_to;
+        if (ancestral)
+            s->sigma_down *= m->eta == 1 ? q : sqrt(fmax(1 - m->eta * m->eta * (1 - q * q), 0));
+        if (m->r->sampler == SAMPLER_TCD) {
+            double t_next = i + 1 < m->r->n ? steps[i + 1].t : 0;
+            double t = floor((1 - m->eta) * t_next);
+            s->sigma_down = fmin(schedule_table_exact_sigma(m->table, t), s->sigma_to);
+        }
+    }
+}
+
+/* Makes two evaluations of every step but one that ends at no noise, from the last backwards in
+ * place. Heun's second is at the next level, DPM2's half way (in log sigma) to where it goes. */
+static int split_steps(const struct plan *m, struct schedule_step *steps)
+{
+    int n = m->r->n;
+    for (int i = n - 1; i >= 0; i--) {
+        struct schedule_step s = steps[i], second = s;
+        if (i < n - 1) {
+            bool heun = m->r->sampler == SAMPLER_HEUN;
+            second.sigma = heun ? s.sigma_to : sqrt(s.sigma * s.sigma_down);
+            second.t = heun ? steps[2 * (i + 1)].t
+                            : schedule_table_timestep(m->table, second.sigma);
+            second.second = true;
+            s.sigma_to = s.sigma_down = second.sigma;
+            steps[2 * i + 1] = second;
+        }
+        steps[2 * i] = s;
+    }
+    return 2 * n - 1;
 }
 
 static double init_scale(const struct plan *m, double sigma_max)
 {
-    if (m->sampler != SAMPLER_EULER && m->sampler != SAMPLER_EULER_A)
+    if (m->habits->family != FAMILY_EULER)
         return 1;
-    bool leading = by_timestep(m->kind) && m->spacing == SPACING_LEADING;
+    bool leading = m->by_timestep && m->spacing == SPACING_LEADING;
     return leading ? sqrt(sigma_max * sigma_max + 1) : sigma_max;
 }
 
-int schedule_build(struct schedule *s, const struct schedule_params *p, enum schedule_kind kind,
-                   enum sampler_kind sampler, int n, struct err *e)
+static int check(const struct plan *m, struct err *e)
 {
-    *s = (struct schedule){0};
-    struct table table;
-    struct plan m = {p, &table, kind, sampler, effective_spacing(p, kind, sampler), n};
-    int most = m.spacing == SPACING_UNSET && by_timestep(kind) ? p->n_original_steps
-                                                               : p->n_train - 1;
+    bool distilled = m->spacing == SPACING_UNSET && m->by_timestep;
+    int n = m->r->n, most = distilled ? m->p->n_original_steps : m->p->n_train - 1;
     if (n < 1 || n > most)
         return err_set(e, ERR_ARG, "%d steps: this sampler and model take 1 to %d", n, most);
+    if (m->r->eta >= 0 && m->habits->eta < 0)
+        return err_set(e, ERR_ARG, "eta %g: this sampler has none; leave it out", m->r->eta);
+    if (m->r->eta > 1)
+        return err_set(e, ERR_ARG, "eta %g: must be from 0 to 1", m->r->eta);
+    return 0;
+}
+
+static void fill(struct schedule *s, const struct plan *m, double *sigmas)
+{
+    s->prediction = m->p->prediction;
+    s->timestep_scaling = m->p->timestep_scaling;
+    s->eta = m->eta;
+    s->n = m->r->n;
+    s->n_per_step = m->habits->two_evaluations ? 2 : 1;
+    fill_levels(m, sigmas, s->steps);
+    fill_targets(m, s->steps);
+    fill_down(m, s->steps);
+    s->init_scale = init_scale(m, s->steps[0].sigma);
+    if (m->habits->two_evaluations)
+        s->n = split_steps(m, s->steps);
+}
+
+int schedule_build(struct schedule *s, const struct schedule_params *p,
+                   const struct schedule_request *r, struct err *e)
+{
+    *s = (struct schedule){0};
+    struct schedule_table table = {0};
+    const struct habits *h = &habits[r->sampler];
+    bool by_timestep = !r->sigmas && (r->kind == SCHEDULE_MODEL || r->kind == SCHEDULE_TRAILING ||
+                                      r->kind == SCHEDULE_LEADING || r->kind == SCHEDULE_LINSPACE);
+    struct plan m = {p,
+                     r,
+                     &table,
+                     h,
+                     effective_spacing(p, r->kind, h->family),
+                     by_timestep,
+                     r->eta >= 0 ? r->eta : fmax(h->eta, 0)};
+    int rc = check(&m, e);
     /* At zero SNR epsilon prediction says nothing of x0, so it needs the clamp in any case. */
-    bool exact = looks_up(sampler) && by_timestep(kind) && p->prediction != PREDICTION_EPSILON;
-    int rc = table_init(&table, p, !exact, e);
+    bool exact = looks_up(h->family) && by_timestep && p->prediction != PREDICTION_EPSILON;
+    if (!rc)
+        rc = schedule_table_init(&table, p, !exact, e);
     if (rc)
         return rc;
-    s->steps = mem_try_array((size_t)n, sizeof *s->steps, "the noise schedule", e);
-    if (s->steps) {
-        s->n = n;
-        s->prediction = p->prediction;
-        s->timestep_scaling = p->timestep_scaling;
-        fill_levels(&m, s->steps);
-        for (int i = 0; i < n && !looks_up(sampler); i++)
-            s->steps[i].sigma = (float)s->steps[i].sigma;
-        fill_targets(&m, s->steps);
-        s->init_scale = init_scale(&m, s->steps[0].sigma);
-    }
-    free(table.alpha_bar);
-    return s->steps ? 0 : ERR_NOMEM;
+    double *sigmas = mem_try_array((size_t)r->n, sizeof *sigmas, "the noise schedule", e);
+    s->steps = mem_try_array(2 * (size_t)r->n, sizeof *s->steps, "the noise schedule", e);
+    if (s->steps && sigmas)
+        fill(s, &m, sigmas);
+    else
+        rc = ERR_NOMEM;
+    free(sigmas);
+    schedule_table_release(&table);
+    return rc;
 }
 
 void schedule_release(struct schedule *s)

@@ -12,6 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* schedule_build() without given sigmas or eta. */
+static int build(struct schedule *s, const struct schedule_params *p, enum schedule_kind kind,
+                 enum sampler_kind sampler, int n, struct err *e)
+{
+    struct schedule_request r = {.kind = kind, .sampler = sampler, .n = n, .eta = -1};
+    return schedule_build(s, p, &r, e);
+}
+
 static void spacings_equal_diffusers(void **state)
 {
     (void)state;
@@ -33,7 +41,7 @@ static void spacings_equal_diffusers(void **state)
         const char *schedule = json_string_value(json_object_get(row, "schedule"));
         assert_ok(sampler_parse(name, &sampler, NULL, &e), e);
         assert_ok(schedule_parse(schedule, &kind, &e), e);
-        assert_ok(schedule_build(&s, &p, kind, sampler, n, &e), e);
+        assert_ok(build(&s, &p, kind, sampler, n, &e), e);
         for (int k = 0; k < n; k++) {
             double want = json_number_value(json_array_get(timesteps, (size_t)k));
             if (fabs(s.steps[k].t - want) > 1e-6 * want)
@@ -44,6 +52,20 @@ static void spacings_equal_diffusers(void **state)
     }
     json_decref(root);
     free(path);
+}
+
+static void check_step(const struct schedule *s, int i)
+{
+    const struct schedule_step *at = &s->steps[i];
+    assert_true(isfinite(at->sigma) && at->sigma > 0);
+    assert_true(at->sigma_to >= 0);
+    if (!at->second) /* DPM2 a may look below the level it goes to */
+        assert_true(at->sigma_to <= at->sigma);
+    assert_true(at->sigma_down >= 0 && at->sigma_down <= at->sigma_to);
+    assert_true(at->t >= 0 && at->t < 1000);
+    assert_int_equal(at->second, s->n_per_step == 2 && i % 2 == 1);
+    int before = at->second ? 1 : s->n_per_step;
+    assert_true(i < before || at->sigma < at[-before].sigma);
 }
 
 /* Every schedule of every sampler at every length falls from step to step and stays finite. */
@@ -59,18 +81,13 @@ static void falls(void **state)
                     struct err e = {0};
                     struct schedule s;
                     p.zero_snr = zero_snr;
-                    assert_ok(schedule_build(&s, &p, (enum schedule_kind)kind,
+                    assert_ok(build(&s, &p, (enum schedule_kind)kind,
                                              (enum sampler_kind)sampler, n, &e),
                               e);
-                    assert_int_equal(s.n, n);
+                    assert_int_equal(s.n, s.n_per_step * (n - 1) + 1);
                     assert_true(s.init_scale >= 1 && s.init_scale < 4097);
-                    for (int i = 0; i < n; i++) {
-                        assert_true(isfinite(s.steps[i].sigma) && s.steps[i].sigma > 0);
-                        assert_true(s.steps[i].sigma_to >= 0);
-                        assert_true(s.steps[i].sigma_to <= s.steps[i].sigma);
-                        assert_true(s.steps[i].t >= 0 && s.steps[i].t < 1000);
-                        assert_true(i == 0 || s.steps[i].sigma < s.steps[i - 1].sigma);
-                    }
+                    for (int i = 0; i < s.n; i++)
+                        check_step(&s, i);
                     schedule_release(&s);
                 }
 }
@@ -91,7 +108,7 @@ static void step_counts(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct err e = {0};
         struct schedule s;
-        int rc = schedule_build(&s, &p, SCHEDULE_MODEL, rows[i].sampler, rows[i].n, &e);
+        int rc = build(&s, &p, SCHEDULE_MODEL, rows[i].sampler, rows[i].n, &e);
         assert_int_equal(rc, rows[i].good ? 0 : ERR_ARG);
         if (!rows[i].good)
             assert_err(e, ERR_ARG, "take 1 to");
@@ -176,7 +193,7 @@ static void refuses_betas(void **state)
         struct schedule s;
         struct schedule_params p;
         assert_ok(schedule_params_parse(&p, rows[i], strlen(rows[i]), &e), e);
-        assert_int_equal(schedule_build(&s, &p, SCHEDULE_MODEL, SAMPLER_DDIM, 4, &e), ERR_FORMAT);
+        assert_int_equal(build(&s, &p, SCHEDULE_MODEL, SAMPLER_DDIM, 4, &e), ERR_FORMAT);
         assert_err(e, ERR_FORMAT, "no noise schedule");
         schedule_release(&s);
     }
@@ -202,11 +219,11 @@ static void no_memory(void **state)
     (void)state;
     struct schedule_params p;
     schedule_params_default(&p);
-    for (long nth = 1; nth <= 2; nth++) {
+    for (long nth = 1; nth <= 3; nth++) {
         struct err e = {0};
         struct schedule s;
         mem_fail_nth(nth);
-        assert_int_equal(schedule_build(&s, &p, SCHEDULE_KARRAS, SAMPLER_EULER, 20, &e), ERR_NOMEM);
+        assert_int_equal(build(&s, &p, SCHEDULE_KARRAS, SAMPLER_EULER, 20, &e), ERR_NOMEM);
         mem_fail_nth(0);
         assert_err(e, ERR_NOMEM, "noise schedule");
         schedule_release(&s);

@@ -1,0 +1,46 @@
+/* sampler_move.h - the step functions of sampler.c: what each sampler makes of a step.
+ *
+ * With x0 the model's estimate of the clean latent, every sampler here moves along a line:
+ *
+ *     x' = a x + b x0 + c x0_1 + d x0_2 + e noise
+ *
+ * x0_1 and x0_2 are the estimates of the two evaluations before. Two samplers keep something else
+ * there: for CFG++ x0_1 is the unconditional estimate of this evaluation; in the second evaluation
+ * of a step x0_2 is the x that the first one started from.
+ */
+#ifndef LAR_PIPELINE_SAMPLER_MOVE_H
+#define LAR_PIPELINE_SAMPLER_MOVE_H
+
+#include <stdbool.h>
+
+struct schedule;
+struct schedule_step;
+
+struct sampler_move {
+    double x, x0, x0_1, x0_2, noise;
+};
+
+/* Where a step function is: it may read all of the schedule from `begin` on. */
+struct sampler_place {
+    const struct schedule *schedule;
+    const struct schedule_step *step;
+    int index, begin; /* of the step, and of the first one taken */
+};
+
+/* x = signal x0 + noise eps, the variance preserving weights of a sigma. */
+struct sampler_level {
+    double signal, noise;
+};
+
+struct sampler_level sampler_level(double sigma);
+
+typedef struct sampler_move sampler_move_fn(const struct sampler_place *);
+
+/* sampler_single.c: x in the sigma parametrisation */
+sampler_move_fn sampler_euler, sampler_euler_cfg_pp, sampler_heun, sampler_dpm2;
+/* sampler_single.c: x variance preserving */
+sampler_move_fn sampler_ddim, sampler_lcm;
+/* sampler_multistep.c: x variance preserving */
+sampler_move_fn sampler_dpmpp_2m, sampler_dpmpp_2m_sde, sampler_dpmpp_3m_sde, sampler_unipc;
+
+#endif
