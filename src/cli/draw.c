@@ -17,7 +17,6 @@
 #include "cli/show.h"
 #include "cpu/cpu.h"
 #include "pipeline/image_model.h"
-#include "pipeline/sampler.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -89,27 +88,21 @@ static const char *model_hash(struct drawing *d)
     return hash;
 }
 
-static void make_recipe(const struct drawing *d, const struct picture *p, uint64_t seed,
-                        const char *hash, struct recipe *out)
+static void make_recipe(const struct drawing *d, const struct picture *p, int i, const char *hash,
+                        struct recipe *out)
 {
     const struct imagine_request *r = &d->s.request;
     recipe_init(out);
     recipe_set(&out->prompt, r->prompt);
     recipe_set(&out->negative, r->negative);
-    recipe_set(&out->sampler, sampler_name(r->sampler));
-    recipe_set(&out->schedule, schedule_name(r->schedule));
-    recipe_set(&out->rng, noise_kind_name(r->noise));
+    sampling_recipe(r, i, out);
     recipe_set(&out->model, d->model_name);
     recipe_set(&out->model_hash, hash);
     recipe_set(&out->precision, dtype_name(r->precision));
     recipe_set(&out->version, "lar " LAR_VERSION);
-    out->steps = r->steps;
-    out->guidance = r->guidance;
     out->width = p->width;
     out->height = p->height;
     out->clip_skip = r->clip_skip;
-    out->has_seed = true;
-    out->seed = seed;
     loras_to_recipe(&d->s.loras, out);
     if (r->image) {
         const char *slash = strrchr(d->s.image_path, '/');
@@ -163,7 +156,7 @@ static int on_picture(const struct picture *p, int i, uint64_t seed, void *ctx)
     const char *hash = model_hash(d);
     if (atomic_load(interrupt_flag()))
         return ERR_CANCELLED;
-    make_recipe(d, p, seed, hash, &recipe);
+    make_recipe(d, p, i, hash, &recipe);
     recipe_to_text(&recipe, &text);
     char *path = output_path(&d->out, d->s.prompt, seed, i);
     int rc = picture_write_png(path, p, &text, d->e);
@@ -197,10 +190,10 @@ static int draw(struct drawing *d)
     const struct options *o = d->o;
     const struct option_value *v = o->value;
     struct err *e = d->e;
-    int n = v[OPTION_NUMBER].given ? (int)v[OPTION_NUMBER].whole : 1;
-    int rc = output_init(&d->out, v[OPTION_OUTPUT].given ? v[OPTION_OUTPUT].text : NULL, n, e);
+    int rc = settings_read(&d->s, o, e);
     if (!rc)
-        rc = settings_read(&d->s, o, e);
+        rc = output_init(&d->out, v[OPTION_OUTPUT].given ? v[OPTION_OUTPUT].text : NULL,
+                         sampling_n_pictures(&d->s.sampling, o), e);
     if (!rc)
         rc = settings_open_model(&d->s, o, &d->m, e);
     if (!rc)

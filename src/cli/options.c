@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "cli/seeds.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -167,6 +168,19 @@ static int take_choice(const struct option_row *row, const struct option_value *
     return err_set(e, ERR_ARG, "%s %s: wants one of %s", shown, v->text, row->value);
 }
 
+static int take_seeds(struct option_value *v, const char *shown, struct err *e)
+{
+    struct seeds seeds;
+    if (!seeds_parse(&seeds, v->text))
+        return err_set(e, ERR_ARG,
+                       "%s %s: wants whole numbers from 0 to 2^64 - 1, such as 7, 1-9 or 5,8,13; "
+                       "leave it out for a random one",
+                       shown, v->text);
+    v->whole = seeds.v[0];
+    seeds_release(&seeds);
+    return 0;
+}
+
 /* Checks and keeps the value of an option. */
 static int take_value(struct options *o, enum option id, const char *text, const char *shown,
                       struct err *e)
@@ -190,12 +204,7 @@ static int take_value(struct options *o, enum option id, const char *text, const
         return err_set(e, ERR_ARG, "%s %s: wants a whole number from %.0f to %.0f", shown, text,
                        row->least, row->most);
     case KIND_SEED:
-        if (parse_whole(text, &v->whole))
-            return 0;
-        return err_set(e, ERR_ARG,
-                       "%s %s: wants a whole number from 0 to 2^64 - 1; leave it out for a random "
-                       "one",
-                       shown, text);
+        return take_seeds(v, shown, e);
     case KIND_NUMBER:
         return take_number(row, v, shown, e);
     case KIND_SIZE:

@@ -12,14 +12,12 @@
 #include "cli/options.h"
 #include "format/checkpoint.h"
 #include "pipeline/image_model.h"
-#include "pipeline/sampler.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #define MAX_PROMPT (1u << 20)
@@ -128,11 +126,19 @@ static int read_image(struct settings *s, const struct options *o, struct err *e
     return rc;
 }
 
+static struct sampling_source source(const struct settings *s, const struct options *o)
+{
+    return (struct sampling_source){o, &s->from, s->from_path};
+}
+
 int settings_read(struct settings *s, const struct options *o, struct err *e)
 {
     *s = (struct settings){.from_path = text_of(o, OPTION_FROM)};
     recipe_init(&s->from);
     int rc = s->from_path ? read_recipe(s, e) : 0;
+    struct sampling_source from = source(s, o);
+    if (!rc)
+        rc = sampling_read(&s->sampling, &from, e);
     if (!rc)
         rc = read_prompt(s, o, e);
     if (!rc)
@@ -146,6 +152,7 @@ void settings_release(struct settings *s)
 {
     recipe_release(&s->from);
     guides_release(&s->guides);
+    sampling_release(&s->sampling);
     picture_release(&s->image);
     loras_release(&s->loras);
     free(s->prompt);
@@ -223,88 +230,20 @@ static void choose_size(struct settings *s, const struct options *o, const struc
                      height, r->width, r->height, factor, LEAST_SIDE);
 }
 
-/* 32 bits, as other programs show and accept them. */
-static uint64_t random_seed(void)
-{
-    uint32_t seed = 0;
-    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
-        seed = (uint32_t)getpid();
-    return seed;
-}
-
 static void choose_numbers(struct settings *s, const struct options *o)
 {
     const struct option_value *v = o->value;
     const struct recipe *from = &s->from;
     struct imagine_request *r = &s->request;
-    if (v[OPTION_STEPS].given || from->steps)
-        r->steps = v[OPTION_STEPS].given ? (int)v[OPTION_STEPS].whole : from->steps;
-    if (v[OPTION_GUIDANCE].given || from->guidance >= 0)
-        r->guidance = v[OPTION_GUIDANCE].given ? v[OPTION_GUIDANCE].number : from->guidance;
     if (v[OPTION_STRENGTH].given || from->strength > 0)
         r->strength = v[OPTION_STRENGTH].given ? v[OPTION_STRENGTH].number : from->strength;
     if (v[OPTION_CLIP_SKIP].given || from->clip_skip)
         r->clip_skip = v[OPTION_CLIP_SKIP].given ? (int)v[OPTION_CLIP_SKIP].whole : from->clip_skip;
-    if (v[OPTION_NUMBER].given)
-        r->n_pictures = (int)v[OPTION_NUMBER].whole;
     const char *precision = v[OPTION_PRECISION].given ? v[OPTION_PRECISION].text : from->precision;
     if (precision && strcmp(precision, "f32") == 0)
         r->precision = DTYPE_F32;
     else if (precision && strcmp(precision, "bf16") == 0)
         r->precision = DTYPE_BF16;
-    r->seed = v[OPTION_SEED].given ? v[OPTION_SEED].whole
-              : from->has_seed     ? from->seed
-                                   : random_seed();
-}
-
-/* The option's text, else the recipe's; NULL when neither says anything. */
-static const char *said(const struct options *o, enum option id, const char *of_recipe)
-{
-    const char *text = text_of(o, id);
-    return text ? text : of_recipe;
-}
-
-/* Puts the name of the option in front of its error, or of the recipe's picture. */
-static int blame(const struct settings *s, const struct options *o, enum option id, struct err *e)
-{
-    if (o->value[id].given)
-        err_prefix(e, "--%s", option_rows[id].name);
-    else
-        err_prefix(e, "%s", s->from_path);
-    return e->code;
-}
-
-/* The schedule where nobody named one, for a sampler that is not the model's own choice. Lar's
- * recipes name it; those of AUTOMATIC1111 mean the noise levels of k-diffusion. */
-static enum schedule_kind usual_schedule(const struct settings *s, const struct options *o)
-{
-    enum sampler_kind sampler = s->request.sampler;
-    bool k_diffusion = sampler != SAMPLER_DDIM && sampler != SAMPLER_LCM;
-    if (s->from.sampler && !o->value[OPTION_SAMPLER].given)
-        return k_diffusion ? SCHEDULE_NORMAL : SCHEDULE_MODEL;
-    return sampler == SAMPLER_DPMPP_2M ? SCHEDULE_KARRAS : SCHEDULE_MODEL;
-}
-
-static int choose_names(struct settings *s, const struct options *o, const struct image_model *m,
-                        struct err *e)
-{
-    struct imagine_request *r = &s->request;
-    const struct recipe *from = &s->from;
-    enum schedule_kind schedule = N_SCHEDULE; /* none said yet; a sampler's name may say it */
-    const char *name = said(o, OPTION_SAMPLER, from->sampler);
-    if (name && sampler_parse(name, &r->sampler, &schedule, e))
-        return blame(s, o, OPTION_SAMPLER, e);
-    name = said(o, OPTION_SCHEDULE, schedule == N_SCHEDULE ? from->schedule : NULL);
-    if (name && schedule_parse(name, &schedule, e))
-        return blame(s, o, OPTION_SCHEDULE, e);
-    name = said(o, OPTION_RNG, from->rng);
-    if (name && noise_kind_parse(name, &r->noise, e))
-        return blame(s, o, OPTION_RNG, e);
-    if (schedule != N_SCHEDULE)
-        r->schedule = schedule;
-    else if (r->sampler != m->defaults.sampler && !m->few_steps)
-        r->schedule = usual_schedule(s, o);
-    return 0;
 }
 
 int settings_request(struct settings *s, const struct options *o, const struct image_model *m,
@@ -319,7 +258,8 @@ int settings_request(struct settings *s, const struct options *o, const struct i
     guides_request(&s->guides, r);
     choose_size(s, o, m);
     choose_numbers(s, o);
-    int rc = choose_names(s, o, m, e);
+    struct sampling_source from = source(s, o);
+    int rc = sampling_request(&s->sampling, &from, m, r, e);
     if (!rc)
         rc = loras_find(&s->loras, checkpoint_path(m->file), s->from_path, e);
     r->loras = s->loras.request;

@@ -6,6 +6,7 @@
 
 #include "cli/guides.h"
 #include "cli/loras.h"
+#include "cli/sampling.h"
 #include "format/picture.h"
 #include "pipeline/imagine.h"
 #include "pipeline/recipe.h"
@@ -24,6 +25,7 @@ struct settings {
     struct picture image;
     char image_hash[11]; /* of the file: 10 hexadecimal digits of its SHA-256 */
     struct guides guides;
+    struct sampling sampling;
     struct imagine_request request; /* strings borrowed from here and from the options */
 };
 

@@ -61,6 +61,15 @@ void imagine_init(struct imagine_request *r, const struct image_model *m, const 
     };
 }
 
+struct imagine_seeds imagine_seeds(const struct imagine_request *r, int i)
+{
+    bool varied = r->variation_strength > 0 && !r->seeds;
+    return (struct imagine_seeds){
+        .seed = r->seeds ? r->seeds[i] : r->seed + (varied ? 0 : (uint64_t)i),
+        .variation = r->variation + (varied ? (uint64_t)i : 0),
+    };
+}
+
 static int check(const struct job *j, struct err *e)
 {
     const struct imagine_request *r = j->r;
@@ -76,6 +85,9 @@ static int check(const struct job *j, struct err *e)
         return err_set(e, ERR_ARG, "guidance must be a number");
     if (!(r->guidance_rescale >= 0 && r->guidance_rescale <= 1))
         return err_set(e, ERR_ARG, "guidance rescale %g: must be from 0 to 1", r->guidance_rescale);
+    if (!(r->variation_strength >= 0 && r->variation_strength <= 1))
+        return err_set(e, ERR_ARG, "variation strength %g: must be from 0 to 1",
+                       r->variation_strength);
     if (r->image && !(r->strength > 0 && r->strength <= 1))
         return err_set(e, ERR_ARG, "strength %g: must be above 0 and at most 1", r->strength);
     return 0;
@@ -228,7 +240,14 @@ static int draw(struct job *j, int i, struct err *e)
     struct noise noise = {0};
     struct sampler s = {0};
     struct picture p = {0};
-    struct noise_options o = {r->noise, r->seed + (uint64_t)i, j->h, j->w, (int)j->m->unet.n_out};
+    struct imagine_seeds seeds = imagine_seeds(r, i);
+    struct noise_options o = {.kind = r->noise,
+                              .seed = seeds.seed,
+                              .variation = seeds.variation,
+                              .strength = r->variation_strength,
+                              .h = j->h,
+                              .w = j->w,
+                              .c = (int)j->m->unet.n_out};
     int rc = noise_init(&noise, &o, e);
     if (!rc)
         rc = sampler_init(&s, r->sampler, &j->schedule, &noise, e);

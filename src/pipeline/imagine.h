@@ -2,8 +2,8 @@
  *
  *     encode the prompts once -> for each picture: noise -> sampler and UNet -> VAE -> callback
  *
- * Picture i of a request has seed + i and is the same picture as a request of its own with that
- * seed would give.
+ * Picture i of a request has the seeds that imagine_seeds() gives and is the same picture as a
+ * request of its own with these would give.
  */
 #ifndef LAR_PIPELINE_IMAGINE_H
 #define LAR_PIPELINE_IMAGINE_H
@@ -38,7 +38,7 @@ struct imagine_request {
     const char *negative; /* NULL: none */
     int width, height;    /* multiples of image_model_factor() */
     int steps;
-    double guidance; /* <= 1: off, and the negative prompt has no effect */
+    double guidance;         /* <= 1: off, and the negative prompt has no effect */
     double guidance_rescale; /* 0: off, to 1; see guidance.h */
     enum sampler_kind sampler;
     enum schedule_kind schedule;
@@ -46,6 +46,9 @@ struct imagine_request {
     double eta;           /* of the sampler, see schedule.h; < 0: the usual */
     enum noise_kind noise;
     uint64_t seed;
+    const uint64_t *seeds;       /* [n_pictures] in place of seed, seed + 1, ...; NULL */
+    uint64_t variation;          /* another seed, whose noise is mixed in (noise.h) */
+    double variation_strength;   /* 0: off, to 1 */
     int n_pictures;              /* >= 1 */
     int clip_skip;               /* as A1111: 1 is the usual last state, 2 leaves one more out */
     const struct picture *image; /* start from this picture, scaled and cropped to fit; or NULL */
@@ -69,6 +72,13 @@ struct imagine_request {
 };
 
 void imagine_init(struct imagine_request *r, const struct image_model *m, const struct backend *b);
+
+/* The seeds of picture i: of a variation the second one counts up, as in AUTOMATIC1111, unless
+ * `seeds` are given. */
+struct imagine_seeds {
+    uint64_t seed, variation;
+};
+struct imagine_seeds imagine_seeds(const struct imagine_request *r, int i);
 
 /* Draws. ERR_ARG for values out of range, ERR_NOMEM with the memory it would take when the
  * machine has too little for this size, ERR_NUMERIC naming the tensor when the weights hold NaN. */

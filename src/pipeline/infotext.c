@@ -70,8 +70,10 @@ static int parse_count(const char *s)
 static const struct {
     const char *ours, *a1111;
 } schedules[] = {
-    {"model", "Automatic"}, {"normal", "Normal"},        {"normal", "Uniform"},
-    {"karras", "Karras"},   {"trailing", "SGM Uniform"},
+    {"model", "Automatic"},         {"normal", "Normal"}, {"normal", "Uniform"},
+    {"karras", "Karras"},           {"simple", "Simple"}, {"exponential", "Exponential"},
+    {"sgm_uniform", "SGM Uniform"}, {"beta", "Beta"},     {"ays", "Align Your Steps"},
+    {"trailing", "SGM Uniform"}, /* the nearest that others know; the JSON keeps the difference */
 };
 
 static const char *schedule_to_a1111(const char *name)
@@ -220,10 +222,18 @@ static void append_settings(struct buf *b, const struct recipe *r)
     }
     append_param(b, "Model hash", r->model_hash);
     append_param(b, "Model", r->model);
+    if (r->variation_strength > 0) {
+        append_key(b, "Variation seed");
+        buf_printf(b, "%llu", (unsigned long long)r->variation_seed);
+        append_number_param(b, "Variation seed strength", r->variation_strength, true);
+    }
     append_number_param(b, "Denoising strength", r->strength, r->strength >= 0);
     append_number_param(b, "Clip skip", r->clip_skip, r->clip_skip >= 2);
     append_param(b, "Init image hash", r->source_hash);
     append_param(b, "RNG", r->rng ? rng_to_a1111(r->rng) : NULL);
+    append_number_param(b, "Eta", r->eta, r->eta >= 0);
+    append_number_param(b, "CFG Rescale", r->guidance_rescale, r->guidance_rescale > 0);
+    append_param(b, "Sigmas", r->sigmas);
     append_param(b, "Init image", r->source);
     append_lora_hashes(b, r);
     append_guides(b, r);
@@ -371,11 +381,18 @@ static void set_param(struct recipe *r, struct span key, char *value)
     const struct {
         const char *key;
         char **field;
-    } strings[] = {{"Model hash", &r->model_hash},
-                   {"Model", &r->model},
-                   {"Init image", &r->source},
-                   {"Init image hash", &r->source_hash},
-                   {"Version", &r->version}};
+    } strings[] = {{"Model hash", &r->model_hash}, {"Model", &r->model},
+                   {"Init image", &r->source},     {"Init image hash", &r->source_hash},
+                   {"Sigmas", &r->sigmas},         {"Version", &r->version}};
+    const struct {
+        const char *key;
+        double *field, max;
+    } numbers[] = {{"CFG scale", &r->guidance, RECIPE_MAX_GUIDANCE},
+                   {"CFG Rescale", &r->guidance_rescale, 1},
+                   {"Eta", &r->eta, 1},
+                   {"Eta DDIM", &r->eta, 1},
+                   {"Variation seed strength", &r->variation_strength, 1},
+                   {"Denoising strength", &r->strength, 1}};
     char name[32] = "";
     if (key.n < sizeof name)
         memcpy(name, key.p, key.n);
@@ -383,20 +400,21 @@ static void set_param(struct recipe *r, struct span key, char *value)
         if (strcmp(name, strings[i].key) == 0)
             recipe_set(strings[i].field, value);
     double number = parse_number(value);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (strcmp(name, numbers[i].key) == 0)
+            *numbers[i].field = number <= numbers[i].max ? number : -1;
     if (!strcmp(name, "Steps"))
         r->steps = parse_count(value);
     else if (!strcmp(name, "Sampler"))
         set_sampler(r, value);
     else if (!strcmp(name, "Schedule type"))
         recipe_set(&r->schedule, schedule_from_a1111(value));
-    else if (!strcmp(name, "CFG scale"))
-        r->guidance = number <= RECIPE_MAX_GUIDANCE ? number : -1;
     else if (!strcmp(name, "Seed"))
         r->has_seed = recipe_parse_seed(value, &r->seed);
+    else if (!strcmp(name, "Variation seed"))
+        recipe_parse_seed(value, &r->variation_seed);
     else if (!strcmp(name, "Size"))
         set_size(r, value);
-    else if (!strcmp(name, "Denoising strength"))
-        r->strength = number <= 1 ? number : -1;
     else if (!strcmp(name, "Clip skip"))
         r->clip_skip = parse_count(value);
     else if (!strcmp(name, "RNG"))

@@ -20,14 +20,18 @@
 
 void recipe_init(struct recipe *r)
 {
-    *r = (struct recipe){.guidance = -1, .strength = -1};
+    *r = (struct recipe){.guidance = -1,
+                         .guidance_rescale = -1,
+                         .eta = -1,
+                         .strength = -1,
+                         .variation_strength = -1};
 }
 
 void recipe_release(struct recipe *r)
 {
-    char *strings[] = {r->prompt, r->negative,   r->sampler,  r->schedule,
-                       r->model,  r->model_hash, r->source,   r->source_hash,
-                       r->rng,    r->version,    r->precision};
+    char *strings[] = {r->prompt,      r->negative, r->sampler,    r->schedule,
+                       r->sigmas,      r->model,    r->model_hash, r->source,
+                       r->source_hash, r->rng,      r->version,    r->precision};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         free(strings[i]);
     for (int i = 0; i < r->n_loras; i++) {
@@ -95,7 +99,7 @@ struct fields {
     struct {
         const char *key;
         char **field;
-    } strings[11];
+    } strings[12];
     struct {
         const char *key;
         int *field;
@@ -103,7 +107,7 @@ struct fields {
     struct {
         const char *key;
         double *field, max;
-    } numbers[2];
+    } numbers[5];
 };
 
 static struct fields fields_of(struct recipe *r)
@@ -113,6 +117,7 @@ static struct fields fields_of(struct recipe *r)
                     {"negative", &r->negative},
                     {"sampler", &r->sampler},
                     {"schedule", &r->schedule},
+                    {"sigmas", &r->sigmas},
                     {"model", &r->model},
                     {"model_hash", &r->model_hash},
                     {"source", &r->source},
@@ -124,7 +129,11 @@ static struct fields fields_of(struct recipe *r)
                    {"width", &r->width},
                    {"height", &r->height},
                    {"clip_skip", &r->clip_skip}},
-        .numbers = {{"guidance", &r->guidance, RECIPE_MAX_GUIDANCE}, {"strength", &r->strength, 1}},
+        .numbers = {{"guidance", &r->guidance, RECIPE_MAX_GUIDANCE},
+                    {"guidance_rescale", &r->guidance_rescale, 1},
+                    {"eta", &r->eta, 1},
+                    {"strength", &r->strength, 1},
+                    {"variation_strength", &r->variation_strength, 1}},
     };
 }
 
@@ -156,6 +165,13 @@ static void put_loras(json_t *o, const struct recipe *r)
     json_object_set_new(o, "loras", list);
 }
 
+static void put_seed(json_t *o, const char *key, uint64_t seed)
+{
+    json_object_set_new(o, key,
+                        seed <= MAX_SAFE ? json_integer((json_int_t)seed)
+                                         : json_sprintf("%llu", (unsigned long long)seed));
+}
+
 char *recipe_to_json(const struct recipe *r)
 {
     struct recipe copy = *r; /* borrowed: only to take addresses without const */
@@ -169,10 +185,10 @@ char *recipe_to_json(const struct recipe *r)
     for (size_t i = 0; i < N_OF(f.numbers); i++)
         if (*f.numbers[i].field >= 0)
             json_object_set_new(o, f.numbers[i].key, json_real(*f.numbers[i].field));
-    if (r->has_seed && r->seed <= MAX_SAFE)
-        json_object_set_new(o, "seed", json_integer((json_int_t)r->seed));
-    else if (r->has_seed)
-        json_object_set_new(o, "seed", json_sprintf("%llu", (unsigned long long)r->seed));
+    if (r->has_seed)
+        put_seed(o, "seed", r->seed);
+    if (r->variation_strength > 0)
+        put_seed(o, "variation_seed", r->variation_seed);
     if (r->n_loras)
         put_loras(o, r);
     if (r->n_guides)
@@ -187,18 +203,16 @@ static int wrong(const char *key, const char *wanted, struct err *e)
     return err_set(e, ERR_FORMAT, "the recipe's \"%s\" is not %s", key, wanted);
 }
 
-static int read_seed(struct recipe *r, const json_t *v, struct err *e)
+static int read_seed(const json_t *o, const char *key, uint64_t *seed, struct err *e)
 {
-    if (!v)
-        return 0;
-    r->has_seed = true;
-    if (json_is_string(v) && recipe_parse_seed(json_string_value(v), &r->seed))
+    const json_t *v = json_object_get(o, key);
+    if (!v || (json_is_string(v) && recipe_parse_seed(json_string_value(v), seed)))
         return 0;
     if (json_is_integer(v) && json_integer_value(v) >= 0) {
-        r->seed = (uint64_t)json_integer_value(v);
+        *seed = (uint64_t)json_integer_value(v);
         return 0;
     }
-    return wrong("seed", "a whole number from 0 to 2^64 - 1", e);
+    return wrong(key, "a whole number from 0 to 2^64 - 1", e);
 }
 
 static int read_loras(struct recipe *r, const json_t *list, struct err *e)
@@ -245,7 +259,10 @@ static int from_object(struct recipe *r, const json_t *o, struct err *e)
             return wrong(f.numbers[i].key, "a number in its range", e);
         *f.numbers[i].field = x;
     }
-    int rc = read_seed(r, json_object_get(o, "seed"), e);
+    r->has_seed = json_object_get(o, "seed") != NULL;
+    int rc = read_seed(o, "seed", &r->seed, e);
+    if (!rc)
+        rc = read_seed(o, "variation_seed", &r->variation_seed, e);
     rc = rc ? rc : read_loras(r, json_object_get(o, "loras"), e);
     return rc ? rc : recipe_guides_from_json(r, json_object_get(o, "guides"), e);
 }

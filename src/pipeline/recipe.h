@@ -29,8 +29,9 @@ struct recipe_lora {
 struct recipe {
     char *prompt;
     char *negative;
-    char *sampler;  /* our name: euler, euler_a, dpmpp_2m, ddim, lcm; foreign names as they are */
+    char *sampler;  /* our name: euler, euler_a, dpmpp_2m, ...; foreign names as they are */
     char *schedule; /* our name: normal, karras, trailing, ...; foreign names as they are */
+    char *sigmas;   /* noise levels given in place of a schedule: "14.6,6.5,...,0" */
     char *model;
     char *model_hash; /* leading hexadecimal digits of its SHA-256 */
     char *source;     /* the picture it started from, without folders */
@@ -42,13 +43,16 @@ struct recipe {
     int n_loras;
     struct recipe_guide *guides; /* pipeline/recipe_guides.h */
     int n_guides;
-    int steps;         /* >= 1 */
-    int width, height; /* pixels, >= 1 */
-    int clip_skip;     /* as A1111 counts: 1 is the last layer, >= 1 */
-    double guidance;   /* >= 0 */
-    double strength;   /* 0..1; < 0: drawn from noise alone */
+    int steps;                 /* >= 1 */
+    int width, height;         /* pixels, >= 1 */
+    int clip_skip;             /* as A1111 counts: 1 is the last layer, >= 1 */
+    double guidance;           /* >= 0 */
+    double guidance_rescale;   /* 0..1 */
+    double eta;                /* 0..1; < 0: the sampler's usual one */
+    double strength;           /* 0..1; < 0: drawn from noise alone */
+    double variation_strength; /* 0..1; <= 0: no variation */
     bool has_seed;
-    uint64_t seed;
+    uint64_t seed, variation_seed;
 };
 
 void recipe_init(struct recipe *r);

@@ -124,6 +124,18 @@ static void test_seeds(void **state)
     check_same("a.png", "row-2.png", true);
     check_same("a.png", "row-1.png", false);
     check_same("a.png", "row-3.png", false);
+    program_run(&p, DRAW("boat", "-s7,5-6", "-o", "list.png"), 0,
+                "list-1.png  seed 7\nlist-2.png  seed 5\nlist-3.png  seed 6\n");
+    check_same("a.png", "list-1.png", true);
+    check_same("row-1.png", "list-3.png", true);
+    program_run(&p, DRAW("boat", "-s7", "--variation=3:0.5", "-n2", "-o", "varied.png"), 0,
+                "varied-1.png  seed 7\nvaried-2.png  seed 7\n");
+    check_same("a.png", "varied-1.png", false);
+    check_same("varied-1.png", "varied-2.png", false);
+    program_run(&p, DRAW("boat", "-s7", "--variation=4:0.5", "-o", "v4.png"), 0, "seed 7");
+    check_same("varied-2.png", "v4.png", true);
+    program_run(&p, DRAW("--from", "varied-2.png", "-o", "again.png"), 0, "again.png  seed 7\n");
+    check_same("varied-2.png", "again.png", true);
     program_run(&p, DRAW("boat", "-s18446744073709551615"), 0, "seed 18446744073709551615\n");
     program_run(&p, DRAW("boat", "-o", "r.png"), 0, "r.png  seed ");
     char *end;
@@ -145,6 +157,13 @@ static void test_options(void **state)
         {"--sampler=ddim", "sampler\":\"ddim\",\"schedule\":\"model\""},
         {"--sampler=lcm", "sampler\":\"lcm\""},
         {"--schedule=trailing", "schedule\":\"trailing\""},
+        {"--sampler=heun", "sampler\":\"heun\",\"schedule\":\"model\""},
+        {"--sampler=DPM++ 2M SDE", "sampler\":\"dpmpp_2m_sde\",\"schedule\":\"karras\""},
+        {"--sampler=dpmpp_3m_sde", "sampler\":\"dpmpp_3m_sde\",\"schedule\":\"exponential\""},
+        {"--sampler=euler_cfg_pp", "sampler\":\"euler_cfg_pp\""},
+        {"--sigmas=14,3,0", "sigmas\":\"14,3,0\""},
+        {"--guidance-rescale=0.7", "guidance_rescale\":0.7"},
+        {"--variation=3:0.2", "variation_strength\":0.2,\"seed\":7,\"variation_seed\":3"},
         {"--rng=mt19937", "rng\":\"mt19937\""},
         {"--clip-skip=2", "clip_skip\":2"},
         {"--size=72x64", "width\":72,\"height\":64"},
@@ -370,6 +389,14 @@ static void test_bad_input(void **state)
     program_run(&p, DRAW("--from", text), 1, "sd15.txt");
     program_run(&p, DRAW("b", "--sampler", "foo"), 2, "--sampler: sampler \"foo\" is unknown");
     program_run(&p, DRAW("b", "--schedule", "foo"), 2, "--schedule: schedule \"foo\" is unknown");
+    program_run(&p, DRAW("b", "--sigmas", "3,4"), 2, "--sigmas: sigma 4: each must be below");
+    program_run(&p, DRAW("b", "--sigmas", "3,2,1"), 2, "--steps 2: the --sigmas are 3 steps");
+    program_run(&p, DRAW("b", "--sigmas", "3,1", "--schedule=karras"), 2,
+                "--schedule: has no effect with --sigmas");
+    program_run(&p, DRAW("b", "--sampler", "euler", "--eta=1"), 2, "this sampler has none");
+    program_run(&p, DRAW("b", "--variation", "0.5"), 2, "--variation 0.5: wants SEED:STRENGTH");
+    program_run(&p, DRAW("b", "--variation", "1:1.5"), 2, "--variation 1:1.5: wants SEED:STRENGTH");
+    program_run(&p, DRAW("b", "--seed", "1-3", "-n3"), 2, "both say how many pictures");
     program_run(&p, DRAW("b", "--rng", "foo"), 2, "--rng: noise \"foo\" is unknown");
     program_run(&p, DRAW("b", "--strength", "0"), 2,
                 "--strength 0: wants a number from 0.001 to 1");

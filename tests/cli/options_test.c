@@ -175,10 +175,11 @@ static void test_sentences(void **state)
     FAILS("--guidance nan: wants a number from 0 to 1000", "draw", "--guidance=nan");
     FAILS("-g 7,5: wants a number from 0 to 1000", "draw", "-g7,5");
     FAILS("--guidance : wants a number from 0 to 1000", "draw", "--guidance=");
-    FAILS("--seed -1: wants a whole number from 0 to 2^64 - 1; leave it out for a random one",
+    FAILS("--seed -1: wants whole numbers from 0 to 2^64 - 1, such as 7, 1-9 or 5,8,13; leave it out "
+          "for a random one",
           "draw", "--seed", "-1");
-    FAILS("--seed 18446744073709551616: wants a whole number from 0 to 2^64 - 1; leave it out for "
-          "a random one",
+    FAILS("--seed 18446744073709551616: wants whole numbers from 0 to 2^64 - 1, such as 7, 1-9 or "
+          "5,8,13; leave it out for a random one",
           "draw", "--seed=18446744073709551616");
     FAILS("--size 512: wants width x height in pixels, such as 768x512", "draw", "--size=512");
     FAILS("--size 512x: wants width x height in pixels, such as 768x512", "draw", "--size=512x");

@@ -113,11 +113,18 @@ static void reads_names_of_all_times(void **state)
         {"Sampler: DPM++ 2M Karras, Seed: 1, Steps: 2", "dpmpp_2m", "karras", NULL},
         {"Sampler: DPM++ 2M, Schedule type: Karras, Seed: 1", "dpmpp_2m", "karras", NULL},
         {"Sampler: Euler a, Schedule type: Automatic, RNG: CPU", "euler_a", "model", "mt19937"},
-        {"Sampler: Euler, Schedule type: SGM Uniform, RNG: NV", "euler", "trailing", "philox"},
+        {"Sampler: Euler, Schedule type: SGM Uniform, RNG: NV", "euler", "sgm_uniform", "philox"},
         {"Sampler: LCM, Steps: 4, Seed: 1", "lcm", NULL, NULL},
         {"Sampler: DDIM, Schedule type: Uniform, Seed: 1", "ddim", "normal", NULL},
-        {"Sampler: UniPC, Schedule type: Beta, RNG: dice", "UniPC", "Beta", NULL},
-        {"Sampler: DPM++ 3M SDE Exponential, Steps: 1, Seed: 2", "DPM++ 3M SDE", "Exponential",
+        {"Sampler: UniPC, Schedule type: Beta, RNG: dice", "unipc", "beta", NULL},
+        {"Sampler: DPM++ 3M SDE Exponential, Steps: 1, Seed: 2", "dpmpp_3m_sde", "exponential",
+         NULL},
+        {"Sampler: Heun, Schedule type: Align Your Steps, Seed: 2", "heun", "ays", NULL},
+        {"Sampler: DPM2 a Karras, Steps: 1, Seed: 2", "dpm2_a", "karras", NULL},
+        {"Sampler: DDIM CFG++, Schedule type: Simple, Seed: 2", "euler_cfg_pp", "simple", NULL},
+        {"Sampler: DPM++ 2S a, Schedule type: KL Optimal, Seed: 2", "DPM++ 2S a", "KL Optimal",
+         NULL},
+        {"Sampler: DPM++ SDE Polyexponential, Seed: 2, Steps: 1", "DPM++ SDE", "Polyexponential",
          NULL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -229,13 +236,14 @@ static char *draw_text(uint64_t *seed, bool lines)
 
 static void draw_recipe(struct recipe *r, uint64_t seed)
 {
-    static const char *const samplers[] = {"euler", "euler_a", "dpmpp_2m", "ddim", "lcm"};
-    static const char *const kinds[] = {"normal", "karras", "trailing", "model"};
+    static const char *const samplers[] = {"euler", "euler_a", "dpmpp_2m",     "ddim",
+                                           "lcm",   "unipc",   "dpmpp_3m_sde", "dpm2_a"};
+    static const char *const kinds[] = {"normal", "karras", "sgm_uniform", "ays"};
     char **values[] = {&r->model, &r->model_hash, &r->source, &r->source_hash, &r->version};
     recipe_init(r);
     r->prompt = draw_text(&seed, true);
     r->negative = draw(&seed, 2) ? draw_text(&seed, true) : NULL;
-    recipe_set(&r->sampler, samplers[draw(&seed, 5)]);
+    recipe_set(&r->sampler, samplers[draw(&seed, 8)]);
     recipe_set(&r->schedule, kinds[draw(&seed, 4)]);
     recipe_set(&r->rng, draw(&seed, 2) ? "philox" : "mt19937");
     for (int i = 0; i < 5; i++)
@@ -247,6 +255,13 @@ static void draw_recipe(struct recipe *r, uint64_t seed)
     r->clip_skip = draw(&seed, 2) ? 2 + (int)draw(&seed, 10) : 0;
     r->guidance = (double)draw(&seed, 3000) / 100;
     r->strength = draw(&seed, 2) ? (double)draw(&seed, 1001) / 1000 : -1;
+    if (draw(&seed, 2)) {
+        recipe_set(&r->sigmas, "14.6,7.5,0");
+        r->guidance_rescale = 0.001 + (double)draw(&seed, 900) / 1000;
+        r->eta = (double)draw(&seed, 11) / 10;
+        r->variation_strength = (1 + (double)draw(&seed, 10)) / 10;
+        r->variation_seed = hash_mix64(seed + 1) >> draw(&seed, 64);
+    }
     r->has_seed = true;
     r->seed = hash_mix64(seed) >> draw(&seed, 64);
     for (uint64_t n = draw(&seed, 3); n > 0; n--)

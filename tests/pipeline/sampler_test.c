@@ -115,9 +115,12 @@ static void run_case(json_t *root, json_t *data, enum sampler_kind kind)
     const char *schedule_word = json_string_value(json_object_get(data, "schedule"));
     int n = (int)json_integer_value(json_object_get(data, "n"));
     const json_t *shape = json_object_get(root, "shape");
-    const struct noise_options o = {NOISE_MT19937,
-                                    (uint64_t)json_integer_value(json_object_get(root, "seed")),
-                                    (int)item(shape, 0), (int)item(shape, 1), (int)item(shape, 2)};
+    const struct noise_options o = {
+        .kind = NOISE_MT19937,
+        .seed = (uint64_t)json_integer_value(json_object_get(root, "seed")),
+        .h = (int)item(shape, 0),
+        .w = (int)item(shape, 1),
+        .c = (int)item(shape, 2)};
     char *text = json_dumps(json_object_get(json_object_get(root, "configs"), config), 0);
     const json_t *eta = json_object_get(data, "eta");
     struct schedule_request levels = {
@@ -245,7 +248,7 @@ static void names(void **state)
 static void setup(struct run *r, enum sampler_kind kind, struct err *e)
 {
     struct schedule_params params;
-    const struct noise_options o = {NOISE_PHILOX, 5, 2, 2, 4};
+    const struct noise_options o = {.seed = 5, .h = 2, .w = 2, .c = 4};
     const struct schedule_request levels = {.sampler = kind, .n = 4, .eta = -1};
     schedule_params_default(&params);
     assert_ok(schedule_build(&r->schedule, &params, &levels, e), *e);

@@ -54,6 +54,120 @@ static void spacings_equal_diffusers(void **state)
     free(path);
 }
 
+/* Noise levels by formula; the sampler that takes them as they are. */
+static void sigmas_equal_reference(void **state)
+{
+    (void)state;
+    char *path = test_data("samplers/schedules.json");
+    json_t *root = json_load_file(path, 0, NULL), *row;
+    struct schedule_params p;
+    size_t i;
+    schedule_params_default(&p);
+    assert_int_equal(json_array_size(root), 48);
+    json_array_foreach(root, i, row)
+    {
+        struct err e = {0};
+        struct schedule s;
+        enum schedule_kind kind;
+        const json_t *timesteps = json_object_get(row, "timesteps");
+        const json_t *sigmas = json_object_get(row, "sigmas");
+        const char *name = json_string_value(json_object_get(row, "schedule"));
+        int n = (int)json_array_size(sigmas);
+        p.xl = json_is_true(json_object_get(row, "xl"));
+        assert_ok(schedule_parse(name, &kind, &e), e);
+        assert_ok(build(&s, &p, kind, SAMPLER_EULER, n, &e), e);
+        assert_true(s.steps[n - 1].sigma_to == 0);
+        for (int k = 0; k < n; k++) {
+            double t = json_number_value(json_array_get(timesteps, (size_t)k));
+            double sigma = json_number_value(json_array_get(sigmas, (size_t)k));
+            if (fabs(s.steps[k].t - t) > 1e-3 || fabs(s.steps[k].sigma / sigma - 1) > 1e-6)
+                fail_msg("%s, %d steps: step %d is at t %.9g, sigma %.9g, should be %.9g, %.9g",
+                         name, n, k, s.steps[k].t, s.steps[k].sigma, t, sigma);
+        }
+        schedule_release(&s);
+    }
+    json_decref(root);
+    free(path);
+}
+
+static void given_sigmas(void **state)
+{
+    static const struct {
+        const char *text;
+        int n;
+    } good[] = {{"14.6,7.5,2,0.1,0", 4}, {"14.6,7.5,2,0.1", 4}, {"3", 1}, {"1e1,1e0,0.0", 2}};
+    static const struct {
+        const char *text, *part;
+    } bad[] = {{"", "is no number"},
+               {"0", "sigma 0"},
+               {"5,0,0", "sigma 0"},
+               {"5,5", "sigma 5"},
+               {"5,6", "sigma 6"},
+               {"5,-1", "sigma -1"},
+               {"5,x", "\"x\" is no number"},
+               {"5,,1", "is no number"},
+               {"5, 1", "is no number"},
+               {"5,1,", "is no number"},
+               {"nan", "sigma nan"},
+               {"10001,1", "sigma 10001"},
+               {"inf", "sigma inf"}};
+    (void)state;
+    double sigmas[SCHEDULE_MAX_STEPS];
+    int n;
+    struct schedule_params p;
+    schedule_params_default(&p);
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        struct err e = {0};
+        struct schedule s;
+        assert_ok(schedule_parse_sigmas(good[i].text, sigmas, &n, &e), e);
+        assert_int_equal(n, good[i].n);
+        for (int sampler = 0; sampler < N_SAMPLER; sampler++) {
+            struct schedule_request r = {
+                .sampler = (enum sampler_kind)sampler, .n = n, .sigmas = sigmas, .eta = -1};
+            assert_ok(schedule_build(&s, &p, &r, &e), e);
+            assert_true(fabs(s.steps[0].sigma / sigmas[0] - 1) < 1e-7);
+            assert_true(s.steps[s.n - 1].sigma_to == 0);
+            schedule_release(&s);
+        }
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct err e = {0};
+        assert_int_equal(schedule_parse_sigmas(bad[i].text, sigmas, &n, &e), ERR_ARG);
+        assert_err(e, ERR_ARG, bad[i].part);
+    }
+    char *many = mem_alloc(6 * (SCHEDULE_MAX_STEPS + 1) + 1), *end = many;
+    for (int i = 0; i <= SCHEDULE_MAX_STEPS; i++)
+        end += snprintf(end, 7, "%s%d", i ? "," : "", 3000 - i);
+    struct err e = {0};
+    assert_int_equal(schedule_parse_sigmas(many, sigmas, &n, &e), ERR_ARG);
+    assert_err(e, ERR_ARG, "more than 1000");
+    free(many);
+}
+
+/* eta: 0 keeps all old noise, 1 is the usual ancestral step, others have none. */
+static void etas(void **state)
+{
+    (void)state;
+    struct schedule_params p;
+    schedule_params_default(&p);
+    for (int sampler = 0; sampler < N_SAMPLER; sampler++) {
+        struct err e = {0};
+        struct schedule s;
+        struct schedule_request r = {.sampler = (enum sampler_kind)sampler, .n = 5, .eta = 0};
+        bool draws = sampler == SAMPLER_EULER_A || sampler == SAMPLER_DPM2_A ||
+                     sampler == SAMPLER_DPMPP_2M_SDE || sampler == SAMPLER_DPMPP_3M_SDE ||
+                     sampler == SAMPLER_DDIM || sampler == SAMPLER_TCD;
+        assert_int_equal(schedule_build(&s, &p, &r, &e), draws ? 0 : ERR_ARG);
+        for (int i = 0; i < s.n; i++)
+            assert_true(s.steps[i].sigma_down == s.steps[i].sigma_to);
+        if (!draws)
+            assert_err(e, ERR_ARG, "this sampler has none");
+        schedule_release(&s);
+        r.eta = 1.5;
+        assert_int_equal(schedule_build(&s, &p, &r, NULL), ERR_ARG);
+    }
+}
+
 static void check_step(const struct schedule *s, int i)
 {
     const struct schedule_step *at = &s->steps[i];
@@ -81,9 +195,9 @@ static void falls(void **state)
                     struct err e = {0};
                     struct schedule s;
                     p.zero_snr = zero_snr;
-                    assert_ok(build(&s, &p, (enum schedule_kind)kind,
-                                             (enum sampler_kind)sampler, n, &e),
-                              e);
+                    assert_ok(
+                        build(&s, &p, (enum schedule_kind)kind, (enum sampler_kind)sampler, n, &e),
+                        e);
                     assert_int_equal(s.n, s.n_per_step * (n - 1) + 1);
                     assert_true(s.init_scale >= 1 && s.init_scale < 4097);
                     for (int i = 0; i < s.n; i++)
@@ -234,6 +348,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spacings_equal_diffusers),
+        cmocka_unit_test(sigmas_equal_reference),
+        cmocka_unit_test(given_sigmas),
+        cmocka_unit_test(etas),
         cmocka_unit_test(falls),
         cmocka_unit_test(step_counts),
         cmocka_unit_test(reads_config),
