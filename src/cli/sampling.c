@@ -99,7 +99,8 @@ static int read_sigmas(struct sampling *s, const struct sampling_source *f, stru
     if (schedule_parse_sigmas(text, s->sigmas, &s->n_sigmas, e))
         return blame(f, OPTION_SIGMAS, e);
     if (given(f, OPTION_SCHEDULE))
-        return err_set(e, ERR_ARG, "--schedule: has no effect with --sigmas; leave one of them out");
+        return err_set(e, ERR_ARG,
+                       "--schedule: has no effect with --sigmas; leave one of them out");
     if (steps->given && (int)steps->whole != s->n_sigmas)
         return err_set(e, ERR_ARG, "--steps %s: the --sigmas are %d steps; leave --steps out",
                        steps->text, s->n_sigmas);

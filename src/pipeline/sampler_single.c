@@ -34,8 +34,8 @@ struct sampler_move sampler_euler_cfg_pp(const struct sampler_place *p)
     return (struct sampler_move){.x = r, .x0 = 1, .x0_1 = -r};
 }
 
-/* Completes a step that Euler's method began at the level `from` and the state x0_2: from there along
- * w (x - x0) / sigma + (1 - w) (x0_2 - x0_1) / from to sigma_down, then noise. */
+/* Completes a step that Euler's method began at the level `from` and the state x0_2: from there
+ * along w (x - x0) / sigma + (1 - w) (x0_2 - x0_1) / from to sigma_down, then noise. */
 static struct sampler_move complete(const struct sampler_place *p, double w)
 {
     const struct schedule_step *s = p->step;

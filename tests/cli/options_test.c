@@ -175,9 +175,10 @@ static void test_sentences(void **state)
     FAILS("--guidance nan: wants a number from 0 to 1000", "draw", "--guidance=nan");
     FAILS("-g 7,5: wants a number from 0 to 1000", "draw", "-g7,5");
     FAILS("--guidance : wants a number from 0 to 1000", "draw", "--guidance=");
-    FAILS("--seed -1: wants whole numbers from 0 to 2^64 - 1, such as 7, 1-9 or 5,8,13; leave it out "
-          "for a random one",
-          "draw", "--seed", "-1");
+    FAILS(
+        "--seed -1: wants whole numbers from 0 to 2^64 - 1, such as 7, 1-9 or 5,8,13; leave it out "
+        "for a random one",
+        "draw", "--seed", "-1");
     FAILS("--seed 18446744073709551616: wants whole numbers from 0 to 2^64 - 1, such as 7, 1-9 or "
           "5,8,13; leave it out for a random one",
           "draw", "--seed=18446744073709551616");
