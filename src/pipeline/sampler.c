@@ -15,7 +15,7 @@
 static const struct {
     const char *name, *label;
     const char *aliases; /* in lower case, without ' ', '-', '_', '+' as 'p', each after a space */
-    sampler_move_fn *move;
+    struct sampler_move (*move)(const struct sampler_place *);
     bool in_sigma; /* x = x0 + sigma noise, else variance preserving */
 } kinds[N_SAMPLER] = {
     [SAMPLER_EULER] = {"euler", "Euler", " euler keuler eulerdiscretescheduler ", sampler_euler,

@@ -34,13 +34,20 @@ struct sampler_level {
 
 struct sampler_level sampler_level(double sigma);
 
-typedef struct sampler_move sampler_move_fn(const struct sampler_place *);
-
 /* sampler_single.c: x in the sigma parametrisation */
-sampler_move_fn sampler_euler, sampler_euler_cfg_pp, sampler_heun, sampler_dpm2;
+struct sampler_move sampler_euler(const struct sampler_place *p);
+struct sampler_move sampler_euler_cfg_pp(const struct sampler_place *p);
+struct sampler_move sampler_heun(const struct sampler_place *p);
+struct sampler_move sampler_dpm2(const struct sampler_place *p);
+
 /* sampler_single.c: x variance preserving */
-sampler_move_fn sampler_ddim, sampler_lcm;
+struct sampler_move sampler_ddim(const struct sampler_place *p);
+struct sampler_move sampler_lcm(const struct sampler_place *p);
+
 /* sampler_multistep.c: x variance preserving */
-sampler_move_fn sampler_dpmpp_2m, sampler_dpmpp_2m_sde, sampler_dpmpp_3m_sde, sampler_unipc;
+struct sampler_move sampler_dpmpp_2m(const struct sampler_place *p);
+struct sampler_move sampler_dpmpp_2m_sde(const struct sampler_place *p);
+struct sampler_move sampler_dpmpp_3m_sde(const struct sampler_place *p);
+struct sampler_move sampler_unipc(const struct sampler_place *p);
 
 #endif
