@@ -104,6 +104,48 @@ int cpu_add(struct cpu *c, const struct op *op, struct err *e)
     return 0;
 }
 
+/* A unit is one row of channels, or with a single slope a run of any elements. */
+struct slope_job {
+    struct cpu *c;
+    const struct tensor *x, *out;
+    const float *slope; /* [unit] */
+    int64_t unit;
+};
+
+static void leaky_units(long begin, long end, int worker, void *ctx)
+{
+    const struct slope_job *j = ctx;
+    float tmp[RUN];
+    int64_t total = tensor_n(j->out);
+    (void)worker;
+    for (long i = begin; i < end; i++)
+        for (int64_t done = 0; done < j->unit && i * j->unit + done < total; done += RUN) {
+            int64_t at = i * j->unit + done;
+            long n = (long)min64(min64(RUN, j->unit - done), total - at);
+            const float *x = cpu_floats(j->c, j->x, at, n, tmp);
+            float *y = cpu_dest(j->out, at, tmp);
+            j->c->k->prelu(y, x, j->slope + done, n);
+            cpu_store(j->c, j->out, at, n, y);
+        }
+}
+
+int cpu_leaky_relu(struct cpu *c, const struct op *op, struct err *e)
+{
+    struct slope_job j = {.c = c, .x = op->src[0], .out = op->out, .unit = RUN};
+    float one[RUN];
+    (void)e;
+    for (int i = 0; i < RUN; i++)
+        one[i] = op->factor;
+    j.slope = one;
+    if (op->src[1]) {
+        j.slope = op->src[1]->data;
+        j.unit = tensor_n_cols(j.x);
+    }
+    parallel_for(c->pool, (long)((tensor_n(j.out) + j.unit - 1) / j.unit), j.unit < RUN ? 64 : 8,
+                 leaky_units, &j);
+    return 0;
+}
+
 struct geglu_job {
     struct cpu *c;
     const struct tensor *x, *out;

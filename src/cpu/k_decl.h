@@ -25,6 +25,7 @@ void K(quick_gelu)(float *y, const float *x, long n);
 void K(relu)(float *y, const float *x, long n);
 void K(soft_clamp)(float *y, const float *x, long n);
 void K(geglu)(float *y, const float *x, const float *gate, long n);
+void K(prelu)(float *y, const float *x, const float *slope, long n);
 void K(add)(float *y, const float *a, const float *b, long n);
 void K(scale)(float *y, const float *x, float factor, float offset, long n);
 void K(affine)(float *y, const float *x, const float *mul, const float *add, long n);

@@ -58,6 +58,7 @@ UNARY(soft_clamp)
     }
 
 BINARY(add, vf_add(p, q))
+BINARY(prelu, vf_fma(q, vf_min(vf_zero(), p), vf_max(vf_zero(), p)))
 BINARY(geglu, vf_mul(p, gelu(q)))
 
 void K(scale)(float *y, const float *x, float factor, float offset, long n)

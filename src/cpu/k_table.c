@@ -25,6 +25,7 @@ const struct kernels K(kernels) = {
     .relu = K(relu),
     .soft_clamp = K(soft_clamp),
     .geglu = K(geglu),
+    .prelu = K(prelu),
     .add = K(add),
     .scale = K(scale),
     .affine = K(affine),

@@ -98,6 +98,7 @@ struct kernels {
     void (*softmax)(const struct softmax_tile *s);
     unary_kernel *silu, *gelu, *quick_gelu, *relu, *soft_clamp;
     void (*geglu)(float *y, const float *x, const float *gate, long n); /* x * gelu(gate) */
+    void (*prelu)(float *y, const float *x, const float *slope, long n);
     void (*add)(float *y, const float *a, const float *b, long n);
     void (*scale)(float *y, const float *x, float factor, float offset, long n);
     void (*affine)(float *y, const float *x, const float *mul, const float *add, long n);

@@ -1,4 +1,4 @@
-/* shape.c - ops that move rows of channels: lookup, concatenation, upsampling. */
+/* shape.c - ops that move rows of channels: lookup, concatenation, upsampling, shuffling. */
 #include "cpu/cpu.h"
 
 #include "base/err.h"
@@ -86,6 +86,39 @@ static void upsample_rows(long begin, long end, int worker, void *ctx)
         for (int64_t i = 0; i < w_out; i++)
             copy_run(j->c, out, (r * w_out + i) * c, x, (from + i * w / w_out) * c, (long)c);
     }
+}
+
+/* Item p is one pixel of the smaller picture, which has r x r times the channels. */
+static void shuffle_pixels(long begin, long end, int worker, void *ctx)
+{
+    const struct rows_job *j = ctx;
+    const struct tensor *x = j->op->src[0], *out = j->op->out;
+    bool grow = j->op->kind == OP_PIXEL_SHUFFLE;
+    const struct tensor *small = grow ? x : out, *large = grow ? out : x;
+    int64_t r = j->op->stride, w = small->dim[2], c = large->dim[3];
+    size_t size = dtype_row_size(x->type, 1);
+    (void)worker;
+    for (int64_t p = begin; p < end; p++)
+        for (int64_t i = 0; i < r * r; i++) {
+            int64_t row = p / w * r + i / r, col = p % w * r + i % r;
+            char *s = cpu_at(small, p * c * r * r + i), *l = cpu_at(large, (row * w * r + col) * c);
+            for (int64_t k = 0; k < c; k++, s += (size_t)(r * r) * size, l += size)
+                memcpy(grow ? l : s, grow ? s : l, size);
+        }
+}
+
+int cpu_pixel_shuffle(struct cpu *c, const struct op *op, struct err *e)
+{
+    struct rows_job j = {c, op};
+    const struct tensor *small = op->kind == OP_PIXEL_SHUFFLE ? op->src[0] : op->out;
+    (void)e;
+    parallel_for(c->pool, (long)tensor_n_rows(small), 256, shuffle_pixels, &j);
+    return 0;
+}
+
+int cpu_pixel_unshuffle(struct cpu *c, const struct op *op, struct err *e)
+{
+    return cpu_pixel_shuffle(c, op, e);
 }
 
 int cpu_upsample(struct cpu *c, const struct op *op, struct err *e)

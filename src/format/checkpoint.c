@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "format/vocab_file.h"
+#include "format/esrgan_names.h"
 #include "format/json.h"
 #include "format/ldm_names.h"
 #include "format/weights.h"
@@ -59,7 +60,7 @@ void checkpoint_close(struct checkpoint *c)
 }
 
 /* How a file without a component names its tensors. */
-enum scheme { CANONICAL, COMPONENT, LDM, TAESD, FOREIGN };
+enum scheme { CANONICAL, COMPONENT, LDM, TAESD, ESRGAN, FOREIGN };
 
 static const struct marker {
     const char *name;
@@ -72,6 +73,7 @@ static const struct marker {
     {"text_encoder.", PREFIX, CANONICAL, ""},
     {"text_encoder_2.", PREFIX, CANONICAL, ""},
     {"controlnet.", PREFIX, CANONICAL, ""},
+    {"upscaler.", PREFIX, CANONICAL, ""},
     {"controlnet_", PREFIX, COMPONENT, "controlnet."}, /* before down_blocks, which it has too */
     {"zero_convs.", PREFIX, LDM, "control_model."},
     {"input_blocks.", PREFIX, LDM, "model.diffusion_model."},
@@ -88,6 +90,10 @@ static const struct marker {
     {"decoder.1.weight", WHOLE, TAESD, ""},
     {"0.weight", WHOLE, TAESD, "encoder."}, /* the encoder alone: the decoder has no layer 0 */
     {"1.weight", WHOLE, TAESD, "decoder."},
+    {"body.0.weight", WHOLE, COMPONENT, "upscaler."}, /* Real-ESRGAN's compact networks */
+    {"body.0.rdb1.conv1.weight", WHOLE, COMPONENT, "upscaler."},
+    {"RRDB_trunk.", PREFIX, ESRGAN, "upscaler."},
+    {"model.1.sub.", PREFIX, ESRGAN, "upscaler."},
 };
 static const struct marker ldm_marker = {"", PREFIX, LDM, ""};
 static const struct marker foreign_marker = {"", PREFIX, FOREIGN, ""};
@@ -229,6 +235,28 @@ static int add_taesd(struct checkpoint *c, const struct weight_file *f, const st
     return add_tensor(c, f, t, known ? name : t->name, ALL_ROWS, e);
 }
 
+/* The highest number of a layer in ESRGAN's original names. */
+static int last_esrgan_layer(const struct file_tensor *t, size_t n)
+{
+    int last = -1;
+    for (size_t i = 0; i < n; i++) {
+        int layer = esrgan_names_layer(t[i].name);
+        last = layer > last ? layer : last;
+    }
+    return last;
+}
+
+static int add_esrgan(struct checkpoint *c, const struct weight_file *f,
+                      const struct file_tensor *t, const char *prefix, int last, struct err *e)
+{
+    char today[ESRGAN_NAME_MAX];
+    bool known = esrgan_names_map(last, t->name, today);
+    char *name = mem_printf("%s%s", known ? prefix : "", known ? today : t->name);
+    int rc = add_tensor(c, f, t, name, ALL_ROWS, e);
+    free(name);
+    return rc;
+}
+
 static int add_file(struct checkpoint *c, size_t i, const struct marker *m,
                     const struct ldm_names *l, struct err *e)
 {
@@ -237,12 +265,14 @@ static int add_file(struct checkpoint *c, size_t i, const struct marker *m,
     const struct file_tensor *t = weight_file_tensors(f, &n);
     char *prefix = c->component[i] ? mem_printf("%s.", c->component[i]) : mem_strdup(m->prefix);
     enum scheme scheme = c->component[i] ? COMPONENT : m->scheme;
-    int rc = 0;
+    int rc = 0, last_esrgan = scheme == ESRGAN ? last_esrgan_layer(t, n) : 0;
     for (size_t j = 0; !rc && j < n; j++) {
         if (scheme == LDM)
             rc = add_ldm(c, f, &t[j], prefix, l, e);
         else if (scheme == TAESD)
             rc = add_taesd(c, f, &t[j], prefix, e);
+        else if (scheme == ESRGAN)
+            rc = add_esrgan(c, f, &t[j], prefix, last_esrgan, e);
         else if (scheme == FOREIGN)
             rc = add_tensor(c, f, &t[j], t[j].name, ALL_ROWS, e);
         else

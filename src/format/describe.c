@@ -86,6 +86,9 @@ static char *describe_architecture(const struct checkpoint *c)
         return mem_printf("ControlNet for %s", unet_family(c));
     if (containing(c, "lora_") || containing(c, ".lora.") || containing(c, ":down"))
         return mem_strdup("LoRA");
+    if (containing(c, "upscaler."))
+        return mem_strdup(has(c, "upscaler.conv_first.weight") ? "ESRGAN upscaler"
+                                                               : "compact ESRGAN upscaler");
     if (containing(c, "vae.") == checkpoint_at(c, 0))
         return describe_vae(c);
     if (has(c, embedding))
@@ -146,8 +149,8 @@ static int by_component(const void *a, const void *b)
 
 static bool is_component(const char *name, size_t n)
 {
-    static const char *const known[] = {"unet",           "vae",         "text_encoder",
-                                        "text_encoder_2", "transformer", "controlnet"};
+    static const char *const known[] = {
+        "unet", "vae", "text_encoder", "text_encoder_2", "transformer", "controlnet", "upscaler"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strlen(known[i]) == n && memcmp(name, known[i], n) == 0)
             return true;

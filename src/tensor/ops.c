@@ -163,6 +163,22 @@ struct tensor *op_relu(struct tape *t, struct tensor *x)
     return unary(t, OP_RELU, x);
 }
 
+struct tensor *op_leaky_relu(struct tape *t, struct tensor *x, float slope)
+{
+    struct op op = {.kind = OP_LEAKY_RELU, .src = {x}, .factor = slope};
+    return record_like(t, &op, x);
+}
+
+struct tensor *op_prelu(struct tape *t, struct tensor *x, struct tensor *slope)
+{
+    struct op op = {.kind = OP_LEAKY_RELU, .src = {x, slope}};
+    if (tape_failed(t))
+        return x;
+    if (!slope || !is_vector(slope, tensor_n_cols(x)))
+        return misfit(t, OP_LEAKY_RELU, x, slope);
+    return record_like(t, &op, x);
+}
+
 struct tensor *op_soft_clamp(struct tape *t, struct tensor *x)
 {
     return unary(t, OP_SOFT_CLAMP, x);
@@ -245,6 +261,28 @@ struct tensor *op_upsample(struct tape *t, struct tensor *x, int64_t h_out, int6
     if (x->n_dim != 4 || h_out < 1 || w_out < 1)
         return misfit(t, OP_UPSAMPLE, x, x);
     int64_t dim[4] = {x->dim[0], h_out, w_out, x->dim[3]};
+    return tape_record(t, &op, x->type, 4, dim);
+}
+
+struct tensor *op_pixel_shuffle(struct tape *t, struct tensor *x, int r)
+{
+    struct op op = {.kind = OP_PIXEL_SHUFFLE, .src = {x}, .stride = r};
+    if (tape_failed(t))
+        return x;
+    if (x->n_dim != 4 || r < 1 || x->dim[3] % (r * r))
+        return misfit(t, OP_PIXEL_SHUFFLE, x, NULL);
+    int64_t dim[4] = {x->dim[0], x->dim[1] * r, x->dim[2] * r, x->dim[3] / (r * r)};
+    return tape_record(t, &op, x->type, 4, dim);
+}
+
+struct tensor *op_pixel_unshuffle(struct tape *t, struct tensor *x, int r)
+{
+    struct op op = {.kind = OP_PIXEL_UNSHUFFLE, .src = {x}, .stride = r};
+    if (tape_failed(t))
+        return x;
+    if (x->n_dim != 4 || r < 1 || x->dim[1] % r || x->dim[2] % r)
+        return misfit(t, OP_PIXEL_UNSHUFFLE, x, NULL);
+    int64_t dim[4] = {x->dim[0], x->dim[1] / r, x->dim[2] / r, x->dim[3] * r * r};
     return tape_record(t, &op, x->type, 4, dim);
 }
 

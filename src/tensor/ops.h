@@ -44,6 +44,8 @@ struct tensor *op_silu(struct tape *t, struct tensor *x);
 struct tensor *op_gelu(struct tape *t, struct tensor *x); /* exact, with erf */
 struct tensor *op_quick_gelu(struct tape *t, struct tensor *x);
 struct tensor *op_relu(struct tape *t, struct tensor *x);
+struct tensor *op_leaky_relu(struct tape *t, struct tensor *x, float slope);
+struct tensor *op_prelu(struct tape *t, struct tensor *x, struct tensor *slope); /* [c] f32 */
 struct tensor *op_soft_clamp(struct tape *t, struct tensor *x); /* tanh(x / 3) * 3, TAESD */
 struct tensor *op_geglu(struct tape *t, struct tensor *x);      /* [.., 2n] -> [.., n] */
 
@@ -70,6 +72,10 @@ struct tensor *op_attention(struct tape *t, struct tensor *q, struct tensor *k, 
 
 /* [n, h, w, c] -> [n, h_out, w_out, c]; output row y is input row y h / h_out, rounded down. */
 struct tensor *op_upsample(struct tape *t, struct tensor *x, int64_t h_out, int64_t w_out);
+/* [n, h, w, c r r] -> [n, h r, w r, c], as PyTorch's PixelShuffle; h, w, c not multiples of r fail
+ * the tape in the direction that needs it. */
+struct tensor *op_pixel_shuffle(struct tape *t, struct tensor *x, int r);
+struct tensor *op_pixel_unshuffle(struct tape *t, struct tensor *x, int r);
 /* a [.., c1], b [.., c2] -> [.., c1 + c2]. */
 struct tensor *op_concat(struct tape *t, struct tensor *a, struct tensor *b);
 struct tensor *op_cast(struct tape *t, struct tensor *x, enum dtype type); /* f32 or bf16 */

@@ -34,11 +34,11 @@ struct op {
     struct tensor *out;
     struct tensor *src[OP_MAX_SRC];
     float eps;    /* norms */
-    float factor; /* scale */
+    float factor; /* scale; leaky_relu without slopes: the slope */
     float offset; /* scale */
     int n_head;   /* attention */
     int n_group;  /* groupnorm, moments */
-    int stride;   /* conv2d */
+    int stride;   /* conv2d; pixel_shuffle: r */
     int pad[4];   /* conv2d: top, left, bottom, right; moments: rows left out */
     bool causal;  /* attention */
     bool silu;    /* groupnorm: SiLU follows */

@@ -85,6 +85,16 @@ static double gelu(double x)
     return x * 0.5 * (1 + erf(x * sqrt(0.5)));
 }
 
+static void leaky_relu(struct work *w)
+{
+    int64_t cols = tensor_n_cols(w->c->out);
+    for (int64_t i = 0; i < tensor_n(w->c->out); i++) {
+        double x = w->v[0][i], slope = w->v[1] ? w->v[1][i % cols] : (double)w->op->factor;
+        w->out[i] = x < 0 ? x * slope : x + 0 * slope; /* a slope of NaN shows */
+        w->slack[i] = fabs(x);
+    }
+}
+
 static double unary(const struct op *op, double x)
 {
     switch (op->kind) {
@@ -237,6 +247,19 @@ static void upsample(struct work *w)
     }
 }
 
+static void shuffle(struct work *w)
+{
+    bool grow = w->op->kind == OP_PIXEL_SHUFFLE;
+    const struct tensor *x = w->c->src[0], *large = grow ? w->c->out : x;
+    int64_t r = w->op->stride, c = large->dim[3], width = large->dim[2], h = large->dim[1];
+    for (int64_t i = 0; i < tensor_n(large); i++) {
+        int64_t k = i % c, col = i / c % width, row = i / c / width % h, n = i / c / width / h;
+        int64_t pixel = (n * (h / r) + row / r) * (width / r) + col / r;
+        int64_t at = (pixel * c + k) * r * r + row % r * r + col % r;
+        w->out[grow ? i : at] = w->v[0][grow ? at : i];
+    }
+}
+
 static void concat(struct work *w)
 {
     int64_t na = tensor_n_cols(w->c->src[0]), nb = tensor_n_cols(w->c->src[1]);
@@ -258,6 +281,7 @@ void op_reference_init(struct op_reference *r, const struct op_case *c)
         [OP_GELU] = map,
         [OP_QUICK_GELU] = map,
         [OP_RELU] = map,
+        [OP_LEAKY_RELU] = leaky_relu,
         [OP_SOFT_CLAMP] = map,
         [OP_GEGLU] = geglu,
         [OP_LAYERNORM] = layernorm,
@@ -265,6 +289,8 @@ void op_reference_init(struct op_reference *r, const struct op_case *c)
         [OP_MOMENTS] = moments,
         [OP_ATTENTION] = attention,
         [OP_UPSAMPLE] = upsample,
+        [OP_PIXEL_SHUFFLE] = shuffle,
+        [OP_PIXEL_UNSHUFFLE] = shuffle,
         [OP_CONCAT] = concat,
         [OP_CAST] = map,
     };
@@ -289,7 +315,8 @@ double op_reference_tolerance(const struct op_reference *r, const struct op_case
 {
     enum op_kind kind = c->op->kind;
     bool product = kind == OP_LINEAR || kind == OP_CONV2D || kind == OP_ATTENTION;
-    bool exact = kind == OP_ROWS || kind == OP_UPSAMPLE || kind == OP_CONCAT || kind == OP_CAST;
+    bool exact = kind == OP_ROWS || kind == OP_UPSAMPLE || kind == OP_CONCAT || kind == OP_CAST ||
+                 kind == OP_PIXEL_SHUFFLE || kind == OP_PIXEL_UNSHUFFLE;
     double f32 = exact ? 0 : product ? 1e-5 : 1e-6;
     double tolerance = f32 * (r->slack[i] + fabs(r->out[i])) + 1e-30;
     if (c->out->type == DTYPE_BF16)

@@ -47,6 +47,12 @@ static struct tensor *record_unary(struct op_case *c, const struct op_row *r)
         return op_quick_gelu(c->tape, x);
     case OP_RELU:
         return op_relu(c->tape, x);
+    case OP_LEAKY_RELU:
+        return op_leaky_relu(c->tape, x, 0.2f);
+    case OP_PIXEL_SHUFFLE:
+        return op_pixel_shuffle(c->tape, x, r->param);
+    case OP_PIXEL_UNSHUFFLE:
+        return op_pixel_unshuffle(c->tape, x, r->param);
     case OP_SOFT_CLAMP:
         return op_soft_clamp(c->tape, x);
     case OP_GEGLU:
@@ -82,6 +88,10 @@ static struct tensor *record(struct op_case *c, const struct op_row *r)
     }
     if (!r->y[0] || r->kind == OP_UPSAMPLE)
         return record_unary(c, r);
+    if (r->kind == OP_LEAKY_RELU) {
+        x = operand(c, 0, type, r->x);
+        return op_prelu(t, x, operand(c, 1, DTYPE_F32, r->y));
+    }
     x = operand(c, 0, type, r->x);
     bool weights = r->kind == OP_LINEAR || r->kind == OP_CONV2D || r->weight != DTYPE_F32;
     y = operand(c, 1, weights ? r->weight : type, r->y);

@@ -13,7 +13,7 @@ struct op_row {
     int64_t y[TENSOR_MAX_DIM]; /* the second: weights, table, addend, keys and values;
                                 * OP_UPSAMPLE's new height and width; OP_GROUPNORM's moments */
     enum dtype weight;         /* type of weights, of OP_ROWS' table and, if not f32, of addends */
-    int param;                 /* n_head, n_group or stride */
+    int param;                 /* n_head, n_group, stride or r */
     int pad[4];                /* conv2d, moments */
     bool flag;                 /* causal, silu */
     int64_t residual[TENSOR_MAX_DIM]; /* of linear and conv2d; none if it starts with 0 */
