@@ -40,7 +40,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             picture_text_release(&again);
         }
         buf_reset(&png);
-        picture_encode_png(&p, &text, &png, NULL);
+        for (int format = 0; format < N_PICTURE_FORMAT; format++) {
+            buf_reset(&png);
+            struct picture_coding coding = {(enum picture_format)format, 1 + (int)(size % 100)};
+            if (picture_encode(&p, &text, coding, &png, NULL) ||
+                picture_decode(png.data, png.len, "again", &q, &again, NULL))
+                continue; /* a key that no PNG may have */
+            if (p.width != q.width || p.height != q.height)
+                abort();
+            picture_release(&q);
+            picture_text_release(&again);
+        }
         buf_release(&png);
     }
     picture_release(&p);

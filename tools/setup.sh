@@ -44,7 +44,7 @@ setup_elsewhere() {
     for tool in cc cmake ninja make pkg-config; do
         command -v $tool >/dev/null || absent="$absent $tool"
     done
-    for module in jansson zlib libpng libjpeg libwebp libutf8proc libcrypto ${1:+cmocka}; do
+    for module in jansson zlib libpng libjpeg libwebp libwebpmux libutf8proc libcrypto ${1:+cmocka}; do
         pkg-config --exists $module 2>/dev/null || absent="$absent $module"
     done
     [ -n "$absent" ] || return 0

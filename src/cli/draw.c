@@ -159,7 +159,7 @@ static int on_picture(const struct picture *p, int i, uint64_t seed, void *ctx)
     make_recipe(d, p, i, hash, &recipe);
     recipe_to_text(&recipe, &text);
     char *path = output_path(&d->out, d->s.prompt, seed, i);
-    int rc = picture_write_png(path, p, &text, d->e);
+    int rc = picture_write(path, p, &text, (int)d->o->value[OPTION_QUALITY].whole, d->e);
     if (!rc)
         rc = tell(d, p, &recipe, path);
     free(path);
@@ -194,6 +194,11 @@ static int draw(struct drawing *d)
     if (!rc)
         rc = output_init(&d->out, v[OPTION_OUTPUT].given ? v[OPTION_OUTPUT].text : NULL,
                          sampling_n_pictures(&d->s.sampling, o), e);
+    bool lossy = d->out.stem && strcasecmp(d->out.extension, ".png") != 0;
+    if (!rc && v[OPTION_QUALITY].given && !lossy)
+        rc = err_set(e, ERR_ARG,
+                     "--quality %s: has no effect on a PNG; name a .jpg or .webp with -o",
+                     v[OPTION_QUALITY].text);
     if (!rc)
         rc = settings_open_model(&d->s, o, &d->m, e);
     if (!rc)

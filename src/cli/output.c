@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "format/picture.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -14,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #define MAX_SLUG 60 /* bytes */
@@ -44,15 +44,15 @@ static int check_folder(const char *folder, const char *option, struct err *e)
 static int check_extension(const char *option, const char *base, struct err *e)
 {
     const char *dot = strrchr(base, '.');
-    if (dot && dot != base && strcasecmp(dot, ".png") == 0)
+    if (dot && dot != base && picture_format_of(base) != N_PICTURE_FORMAT)
         return 0;
     if (!dot || dot == base)
         return err_set(e, ERR_ARG,
                        "--output %s: is no folder and has no extension; name a file that ends in "
-                       ".png",
+                       ".png, .jpg or .webp",
                        option);
     return err_set(e, ERR_ARG,
-                   "--output %s: Lar writes PNG and no %s yet; name a file that ends in .png",
+                   "--output %s: Lar writes no %s; name a file that ends in .png, .jpg or .webp",
                    option, dot);
 }
 
@@ -61,15 +61,17 @@ int output_init(struct output *o, const char *option, int n, struct err *e)
     *o = (struct output){.n = n};
     size_t length = option ? strlen(option) : 0;
     if (option && !length)
-        return err_set(e, ERR_ARG,
-                       "--output: is empty; name a file that ends in .png, or a folder");
+        return err_set(
+            e, ERR_ARG,
+            "--output: is empty; name a file that ends in .png, .jpg or .webp, or a folder");
     if (!option || option[length - 1] == '/' || file_is_dir(option)) {
         o->folder = mem_strdup(option ? option : ".");
         return check_folder(o->folder, option, e);
     }
     const char *slash = strrchr(option, '/'), *base = slash ? slash + 1 : option;
     o->folder = slash ? mem_strndup(option, (size_t)(slash - option) + 1) : mem_strdup(".");
-    o->stem = mem_strndup(option, length > 4 ? length - 4 : 0);
+    const char *dot = strrchr(base, '.');
+    o->stem = mem_strndup(option, dot ? (size_t)(dot - option) : length);
     snprintf(o->extension, sizeof(o->extension), "%s", option + strlen(o->stem));
     int rc = check_extension(option, base, e);
     return rc ? rc : check_folder(o->folder, option, e);

@@ -2,7 +2,7 @@
  *
  *     nothing      a-lighthouse-at-dusk-42.png in the current folder, never over an existing file
  *     FOLDER       the same there
- *     FILE.png     that file, replaced; several pictures are FILE-1.png, FILE-2.png, ...
+ *     FILE.png     that file (or .jpg, .webp), replaced; several pictures are FILE-1.png, ...
  */
 #ifndef LAR_CLI_OUTPUT_H
 #define LAR_CLI_OUTPUT_H
@@ -13,8 +13,8 @@ struct err;
 
 struct output {
     char *folder;      /* owned; "." when nothing was said */
-    char *stem;        /* owned; FILE without .png, or NULL: named after prompt and seed */
-    char extension[5]; /* as the user wrote it: ".png" */
+    char *stem;        /* owned; FILE without its suffix, or NULL: named after prompt and seed */
+    char extension[6]; /* as the user wrote it: ".png" */
     int n;             /* pictures to come */
 };
 

@@ -1,6 +1,8 @@
 /* exif.c - see exif.h. */
 #include "format/exif.h"
 
+#include "base/buf.h"
+#include "base/utf8.h"
 #include "format/picture.h"
 
 #include <stdbool.h>
@@ -10,6 +12,7 @@
 #define TAG_IMAGE_DESCRIPTION 0x010e
 #define TAG_ORIENTATION       0x0112
 #define TAG_EXIF_IFD          0x8769
+#define TAG_MAKER_NOTE        0x927c
 #define TAG_USER_COMMENT      0x9286
 
 enum { TYPE_BYTE = 1, TYPE_ASCII = 2, TYPE_SHORT = 3, TYPE_LONG = 4, TYPE_UNDEFINED = 7 };
@@ -107,6 +110,8 @@ static void read_directory(struct tiff *t, uint32_t at, bool first)
             read_directory(t, value, false);
         else if (!first && tag == TAG_USER_COMMENT && bytes)
             add_user_comment(t, bytes, n);
+        else if (!first && tag == TAG_MAKER_NOTE && bytes && n > 4 && !memcmp(bytes, "Lar", 4))
+            picture_text_add_coded(t->text, "lar", bytes + 4, n - 4, PICTURE_UTF8);
     }
 }
 
@@ -124,4 +129,70 @@ int exif_parse(const void *data, size_t size, struct picture_text *text)
         return 1;
     read_directory(&t, read_u32(&t, t.data + 4), true);
     return t.orientation;
+}
+
+static void append_u16(struct buf *b, uint32_t v)
+{
+    buf_append(b, (unsigned char[]){(unsigned char)(v >> 8), (unsigned char)v}, 2);
+}
+
+static void append_u32(struct buf *b, size_t v)
+{
+    append_u16(b, (uint32_t)(v >> 16));
+    append_u16(b, (uint32_t)v & 0xffff);
+}
+
+static void append_utf16(struct buf *b, const char *s)
+{
+    size_t n = strlen(s), taken;
+    for (size_t i = 0; i < n; i += taken) {
+        uint32_t c = utf8_decode(s + i, n - i, &taken);
+        if (c > 0xffff)
+            append_u16(b, 0xd800 + ((c - 0x10000) >> 10));
+        append_u16(b, c > 0xffff ? 0xdc00 + (c & 0x3ff) : c);
+    }
+}
+
+static void append_entry(struct buf *b, uint32_t tag, uint32_t type, size_t count, size_t value)
+{
+    append_u16(b, tag);
+    append_u16(b, type);
+    append_u32(b, count);
+    append_u32(b, value);
+}
+
+/* Header, first directory with one entry, EXIF directory, then the values: all longer than the 4
+ * bytes that would stand in the entry. */
+void exif_append(struct buf *out, const char *parameters, const char *lar)
+{
+    struct buf note, comment;
+    uint32_t n = (lar ? 1 : 0) + (parameters ? 1 : 0);
+    size_t first = 8, second = first + 2 + 12 + 4, values = second + 2 + 12 * n + 4;
+    if (!n)
+        return;
+    buf_init(&note, out->max);
+    buf_init(&comment, out->max);
+    buf_append(&note, "Lar", 4);
+    buf_append_str(&note, lar ? lar : "");
+    buf_append(&comment, "UNICODE", 8);
+    append_utf16(&comment, parameters ? parameters : "");
+    buf_append(out, "MM\0*", 4);
+    append_u32(out, first);
+    append_u16(out, 1);
+    append_entry(out, TAG_EXIF_IFD, TYPE_LONG, 1, second);
+    append_u32(out, 0);
+    append_u16(out, n);
+    if (lar)
+        append_entry(out, TAG_MAKER_NOTE, TYPE_UNDEFINED, note.len, values);
+    if (parameters)
+        append_entry(out, TAG_USER_COMMENT, TYPE_UNDEFINED, comment.len,
+                     values + (lar ? note.len : 0));
+    append_u32(out, 0);
+    if (lar)
+        buf_append(out, note.data, note.len);
+    if (parameters)
+        buf_append(out, comment.data, comment.len);
+    out->failed = out->failed || buf_failed(&note) || buf_failed(&comment);
+    buf_release(&note);
+    buf_release(&comment);
 }

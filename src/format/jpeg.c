@@ -1,10 +1,12 @@
 /* jpeg.c - see jpeg.h.
  *
  * libjpeg reports errors by a callback that must not return: everything it may fail in happens
- * below one setjmp, in decode_guarded(), whose state lives in the caller's struct.
+ * below one setjmp, in decode_guarded() or encode_guarded(), whose state lives in the caller's
+ * struct.
  */
 #include "format/jpeg.h"
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "format/exif.h"
@@ -176,4 +178,74 @@ int jpeg_decode_picture(const void *data, size_t size, const char *name, struct 
     int orientation = rc ? 1 : read_markers(&r, text);
     jpeg_destroy_decompress(&r.j);
     return rc ? rc : picture_orient(p, orientation, name, e);
+}
+
+struct writer {
+    struct jpeg_compress_struct j;
+    struct jpeg_error_mgr errors;
+    const struct picture *p;
+    const struct jpeg_options *o;
+    unsigned char *data; /* of libjpeg's, freed with free() */
+    unsigned long size;
+    struct err *e;
+    int rc;
+    jmp_buf jump;
+};
+
+static void on_write_error(j_common_ptr j)
+{
+    struct writer *w = (struct writer *)j;
+    char message[JMSG_LENGTH_MAX];
+    w->errors.format_message(j, message);
+    w->rc = w->errors.msg_code == JERR_OUT_OF_MEMORY
+                ? err_set(w->e, ERR_NOMEM, "not enough memory to write a JPEG")
+                : err_set(w->e, ERR_UNSUPPORTED, "this picture cannot be a JPEG: %s", message);
+    longjmp(w->jump, 1);
+}
+
+static int encode_guarded(struct writer *w)
+{
+    struct jpeg_compress_struct *j = &w->j;
+    const struct picture *p = w->p;
+    if (setjmp(w->jump))
+        return w->rc;
+    jpeg_create_compress(j);
+    jpeg_mem_dest(j, &w->data, &w->size);
+    j->image_width = (JDIMENSION)p->width;
+    j->image_height = (JDIMENSION)p->height;
+    j->input_components = 3;
+    j->in_color_space = JCS_RGB;
+    jpeg_set_defaults(j);
+    jpeg_set_quality(j, w->o->quality, TRUE);
+    j->optimize_coding = TRUE;
+    if (w->o->quality >= 90)
+        j->comp_info[0].h_samp_factor = j->comp_info[0].v_samp_factor = 1;
+    jpeg_start_compress(j, TRUE);
+    if (w->o->exif_size) {
+        jpeg_write_m_header(j, MARKER_EXIF, (unsigned)w->o->exif_size + 6);
+        for (size_t i = 0; i < 6; i++)
+            jpeg_write_m_byte(j, "Exif\0"[i]);
+        for (size_t i = 0; i < w->o->exif_size; i++)
+            jpeg_write_m_byte(j, ((const unsigned char *)w->o->exif)[i]);
+    }
+    for (int y = 0; y < p->height; y++) {
+        JSAMPROW row = p->data + (size_t)y * (size_t)p->width * 3;
+        jpeg_write_scanlines(j, &row, 1);
+    }
+    jpeg_finish_compress(j);
+    return 0;
+}
+
+int jpeg_encode_picture(const struct picture *p, const struct jpeg_options *o, struct buf *out,
+                        struct err *e)
+{
+    struct writer w = {.p = p, .o = o, .e = e};
+    w.j.err = jpeg_std_error(&w.errors);
+    w.errors.error_exit = on_write_error;
+    int rc = encode_guarded(&w);
+    if (!rc)
+        buf_append(out, w.data, w.size);
+    jpeg_destroy_compress(&w.j);
+    free(w.data);
+    return rc;
 }

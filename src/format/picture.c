@@ -4,8 +4,10 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "format/exif.h"
 #include "format/jpeg.h"
 #include "format/png.h"
 #include "format/webp.h"
@@ -14,9 +16,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define MAX_TEXTS      256
 #define MAX_TEXT_BYTES (4u << 20)
+#define MAX_EXIF_BYTES (4 * MAX_TEXT_BYTES)
+#define MAX_FILE_BYTES ((size_t)1 << 30)
 
 void picture_text_add(struct picture_text *t, const char *key, const char *value)
 {
@@ -119,6 +124,11 @@ int picture_alloc(struct picture *p, int width, int height, int channels, const 
         return ERR_NOMEM;
     *p = (struct picture){width, height, channels, data};
     return 0;
+}
+
+static inline size_t n_pixels(const struct picture *p)
+{
+    return (size_t)p->width * (size_t)p->height;
 }
 
 void picture_release(struct picture *p)
@@ -235,15 +245,104 @@ int picture_encode_png(const struct picture *p, const struct picture_text *text,
     return rc;
 }
 
+enum picture_format picture_format_of(const char *path)
+{
+    static const struct {
+        const char *suffix;
+        enum picture_format format;
+    } rows[] = {{".png", PICTURE_PNG},
+                {".jpg", PICTURE_JPEG},
+                {".jpeg", PICTURE_JPEG},
+                {".webp", PICTURE_WEBP}};
+    const char *dot = strrchr(path, '.');
+    for (size_t i = 0; dot && i < sizeof rows / sizeof *rows; i++)
+        if (strcasecmp(dot, rows[i].suffix) == 0)
+            return rows[i].format;
+    return N_PICTURE_FORMAT;
+}
+
+/* The recipe as EXIF of at most `max` bytes: both forms, else the one that loses nothing. */
+static void append_exif(struct buf *out, const struct picture_text *text, size_t max)
+{
+    const char *parameters = picture_text_get(text, "parameters");
+    const char *lar = picture_text_get(text, "lar");
+    exif_append(out, parameters, lar);
+    if (out->len > max && lar && parameters) {
+        buf_reset(out);
+        exif_append(out, NULL, lar);
+    }
+    if (out->len <= max && !buf_failed(out))
+        return;
+    buf_reset(out);
+    log_line(LOG_WARN, "the recipe is too long for this kind of picture and is left out of it; a "
+                       "PNG has room");
+}
+
+static int encode_jpeg(const struct picture *p, const struct jpeg_options *o, struct buf *out,
+                       struct err *e)
+{
+    struct picture flat = {0};
+    if (p->channels == 3)
+        return jpeg_encode_picture(p, o, out, e);
+    int rc = picture_alloc(&flat, p->width, p->height, p->channels, "the picture", e);
+    if (rc)
+        return rc;
+    memcpy(flat.data, p->data, n_pixels(p) * (size_t)p->channels);
+    picture_flatten(&flat);
+    rc = jpeg_encode_picture(&flat, o, out, e);
+    picture_release(&flat);
+    return rc;
+}
+
+int picture_encode(const struct picture *p, const struct picture_text *text,
+                   struct picture_coding coding, struct buf *out, struct err *e)
+{
+    struct buf exif;
+    int quality = coding.quality ? coding.quality : PICTURE_QUALITY, rc;
+    if (coding.format == PICTURE_PNG)
+        return picture_encode_png(p, text, out, e);
+    buf_init(&exif, MAX_EXIF_BYTES);
+    if (text)
+        append_exif(&exif, text, coding.format == PICTURE_JPEG ? JPEG_MAX_EXIF : exif.max);
+    if (coding.format == PICTURE_JPEG)
+        rc = encode_jpeg(p, &(struct jpeg_options){quality, exif.data, exif.len}, out, e);
+    else
+        rc = webp_encode_picture(p, &(struct webp_options){quality, exif.data, exif.len}, out, e);
+    buf_release(&exif);
+    if (!rc && buf_failed(out))
+        rc = err_set(e, ERR_NOMEM, "the picture is larger than the %zu bytes there are for it",
+                     out->max);
+    return rc;
+}
+
+int picture_write(const char *path, const struct picture *p, const struct picture_text *text,
+                  int quality, struct err *e)
+{
+    struct picture_coding coding = {picture_format_of(path), quality};
+    struct file_writer w;
+    struct buf bytes;
+    if (coding.format == PICTURE_PNG)
+        return picture_write_png(path, p, text, e);
+    if (coding.format == N_PICTURE_FORMAT)
+        return err_set(e, ERR_ARG, "%s: pictures are written as .png, .jpg or .webp", path);
+    buf_init(&bytes, MAX_FILE_BYTES);
+    int rc = picture_encode(p, text, coding, &bytes, e);
+    if (rc)
+        err_prefix(e, "%s", path);
+    else
+        rc = file_writer_open(&w, path, e);
+    if (!rc) {
+        file_writer_write(&w, bytes.data, bytes.len);
+        rc = file_writer_commit(&w, e);
+    }
+    buf_release(&bytes);
+    return rc;
+}
+
 /* A sample over white. */
 static inline unsigned char over_white(unsigned char sample, unsigned char alpha)
 {
     return (unsigned char)((sample * alpha + 255 * (255 - alpha) + 127) / 255);
-}
-
-static inline size_t n_pixels(const struct picture *p)
-{
-    return (size_t)p->width * (size_t)p->height;
 }
 
 void picture_flatten(struct picture *p)

@@ -1,4 +1,4 @@
-/* picture.h - pictures: reading (PNG, JPEG, WebP), writing (PNG), and the way to and from tensors.
+/* picture.h - pictures: reading and writing PNG, JPEG and WebP, and the way to and from tensors.
  *
  *     bytes --sniff--> png.c | jpeg.c | webp.c --> struct picture --exif.c--> turned upright
  *                                 \--> struct picture_text (recipes, comments)
@@ -74,6 +74,26 @@ int picture_write_png(const char *path, const struct picture *p, const struct pi
 /* The same, appended to a buffer. */
 int picture_encode_png(const struct picture *p, const struct picture_text *text, struct buf *out,
                        struct err *e);
+
+enum picture_format { PICTURE_PNG, PICTURE_JPEG, PICTURE_WEBP, N_PICTURE_FORMAT };
+
+/* By the path's suffix: .png, .jpg, .jpeg, .webp in any case; else N_PICTURE_FORMAT. */
+enum picture_format picture_format_of(const char *path);
+
+/* Writes the picture, whole or not at all, in the format of the path's suffix; ERR_ARG for another
+ * one. `text` may be NULL; in JPEG and WebP its `parameters` and `lar` become EXIF (exif.h), and
+ * what exceeds the 64 KB that a JPEG has for them is left out with a warning. `quality` is 1..100,
+ * 0 is PICTURE_QUALITY; at 100 a WebP is lossless. JPEG has no alpha: it is blended over white. */
+#define PICTURE_QUALITY 90
+int picture_write(const char *path, const struct picture *p, const struct picture_text *text,
+                  int quality, struct err *e);
+/* The same, appended to a buffer. */
+struct picture_coding {
+    enum picture_format format;
+    int quality;
+};
+int picture_encode(const struct picture *p, const struct picture_text *text,
+                   struct picture_coding coding, struct buf *out, struct err *e);
 
 /* Blends RGBA over white and leaves RGB; does nothing to RGB. */
 void picture_flatten(struct picture *p);

@@ -1,15 +1,19 @@
 /* webp.c - see webp.h. A WebP file is RIFF: "RIFF" size "WEBP", then chunks {name, size, data}. */
 #include "format/webp.h"
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "format/exif.h"
 #include "format/picture.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <webp/decode.h>
+#include <webp/encode.h>
+#include <webp/mux.h>
 
 static uint32_t read_u32(const unsigned char *p)
 {
@@ -71,4 +75,59 @@ int webp_decode_picture(const void *data, size_t size, const char *name, struct 
     default:
         return err_set(e, ERR_FORMAT, "%s: a damaged WebP", name);
     }
+}
+
+/* The pixels alone, as libwebp writes them. */
+static int encode(const struct picture *p, int quality, struct WebPMemoryWriter *out, struct err *e)
+{
+    struct WebPConfig config;
+    struct WebPPicture w;
+    if (!WebPConfigInit(&config) || !WebPPictureInit(&w))
+        return err_set(e, ERR_INTERNAL, "libwebp is of another version than its header");
+    if (p->width > WEBP_MAX_DIMENSION || p->height > WEBP_MAX_DIMENSION)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "a WebP has at most %d pixels a side, this picture is %dx%d; write a PNG",
+                       WEBP_MAX_DIMENSION, p->width, p->height);
+    config.lossless = w.use_argb = quality >= 100;
+    config.quality = config.lossless ? 75 : (float)quality; /* lossless: the effort */
+    config.exact = config.lossless; /* colours under full transparency too */
+    w.width = p->width;
+    w.height = p->height;
+    w.writer = WebPMemoryWrite;
+    w.custom_ptr = out;
+    int stride = p->width * p->channels;
+    bool ok = (p->channels == 4 ? WebPPictureImportRGBA : WebPPictureImportRGB)(&w, p->data,
+                                                                                stride);
+    ok = ok && WebPEncode(&config, &w);
+    WebPPictureFree(&w);
+    return ok ? 0 : err_set(e, ERR_NOMEM, "not enough memory to write a WebP");
+}
+
+/* The same with the EXIF chunk, which wants the extended file header. */
+static int add_exif(const WebPData *pixels, const WebPData *exif, struct buf *out, struct err *e)
+{
+    WebPData whole = {0};
+    WebPMux *mux = WebPMuxCreate(pixels, 0);
+    bool ok = mux && WebPMuxSetChunk(mux, "EXIF", exif, 0) == WEBP_MUX_OK &&
+              WebPMuxAssemble(mux, &whole) == WEBP_MUX_OK;
+    if (ok)
+        buf_append(out, whole.bytes, whole.size);
+    WebPDataClear(&whole);
+    WebPMuxDelete(mux);
+    return ok ? 0 : err_set(e, ERR_NOMEM, "not enough memory to write a WebP");
+}
+
+int webp_encode_picture(const struct picture *p, const struct webp_options *o, struct buf *out,
+                        struct err *e)
+{
+    struct WebPMemoryWriter pixels;
+    WebPMemoryWriterInit(&pixels);
+    int rc = encode(p, o->quality, &pixels, e);
+    if (!rc && o->exif_size)
+        rc = add_exif(&(WebPData){pixels.mem, pixels.size}, &(WebPData){o->exif, o->exif_size}, out,
+                      e);
+    else if (!rc)
+        buf_append(out, pixels.mem, pixels.size);
+    WebPMemoryWriterClear(&pixels);
+    return rc;
 }

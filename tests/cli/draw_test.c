@@ -358,11 +358,30 @@ static void test_sizes(void **state)
     program_release(&p);
 }
 
+/* Each format holds the recipe, and the picture drawn again from it is the same. */
+static void test_formats(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    program_run(&p, DRAW("b", "-s5", "-o", "a.png"), 0, "");
+    program_run(&p, DRAW("b", "-s5", "-o", "a.webp", "--quality", "100"), 0, "a.webp  seed 5\n");
+    program_run(&p, DRAW("b", "-s5", "-o", "a.JPG", "-n2"), 0, "a-2.JPG  seed 6\n");
+    program_run(&p, ARGS("draw", "--from", "a-1.JPG", "-m", model, "-o", "b.png"), 0, "seed 5\n");
+    program_run(&p, ARGS("draw", "--from", "a.webp", "-m", model, "-o", "c.png"), 0, "seed 5\n");
+    check_same("a.png", "a.webp", true);
+    check_same("a.png", "b.png", true);
+    check_same("a.png", "c.png", true);
+    program_release(&p);
+}
+
 static void test_bad_output(void **state)
 {
     (void)state;
     struct program p = {.dir = dir};
-    program_run(&p, DRAW("b", "-o", "a.jpg"), 2, "--output a.jpg: Lar writes PNG and no .jpg yet");
+    program_run(&p, DRAW("b", "-o", "a.gif"), 2, "--output a.gif: Lar writes no .gif; name a file");
+    program_run(&p, DRAW("b", "-o", "a.png", "--quality", "80"), 2,
+                "--quality 80: has no effect on a PNG");
+    program_run(&p, DRAW("b", "-o", "a.jpg", "--quality", "0"), 2, "--quality 0");
     program_run(&p, DRAW("b", "-o", "a"), 2, "--output a: is no folder and has no extension");
     program_run(&p, DRAW("b", "-o", ".png"), 2, "--output .png: is no folder");
     program_run(&p, DRAW("b", "-o", ""), 2, "--output: is empty");
@@ -534,6 +553,7 @@ int main(void)
         cmocka_unit_test_setup(test_progress, fresh_dir),
         cmocka_unit_test_setup(test_long_prompt, fresh_dir),
         cmocka_unit_test_setup(test_sizes, fresh_dir),
+        cmocka_unit_test_setup(test_formats, fresh_dir),
         cmocka_unit_test_setup(test_bad_output, fresh_dir),
         cmocka_unit_test_setup(test_bad_input, fresh_dir),
         cmocka_unit_test_setup(test_damaged_models, fresh_dir),

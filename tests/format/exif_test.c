@@ -2,7 +2,9 @@
 #include "support/pictures.h"
 #include "support/test.h"
 
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "format/exif.h"
 
@@ -42,6 +44,36 @@ static void user_comments(void **state)
         picture_text_release(&t);
         picture_release(&p);
     }
+}
+
+/* Byte for byte the comment that piexif wrote into AUTOMATIC1111's JPEG, and that text read from
+ * its WebP. */
+static void equals_piexif(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct picture_text t;
+    struct file_map m;
+    struct buf ours;
+    struct picture p = test_picture("a1111.webp", &t);
+    const char *text = picture_text_get(&t, "UserComment");
+    assert_non_null(text);
+    assert_non_null(strstr(text, UNICODE));
+    buf_init(&ours, 1 << 20);
+    exif_append(&ours, text, NULL);
+    char *path = test_data("pictures/a1111.jpg");
+    assert_ok(file_map_open(&m, path, &e), e);
+    const char *comment = memmem(ours.data, ours.len, "UNICODE", 8);
+    assert_non_null(comment);
+    assert_non_null(memmem(m.data, m.size, comment, ours.len - (size_t)(comment - ours.data)));
+    buf_reset(&ours);
+    exif_append(&ours, NULL, NULL);
+    assert_int_equal(ours.len, 0);
+    file_map_close(&m);
+    buf_release(&ours);
+    picture_release(&p);
+    picture_text_release(&t);
+    free(path);
 }
 
 /* A little-endian block: a header and one directory of up to three entries. */
@@ -119,9 +151,8 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_orientations),
-        cmocka_unit_test(user_comments),
-        cmocka_unit_test(hostile_blocks),
+        cmocka_unit_test(all_orientations), cmocka_unit_test(user_comments),
+        cmocka_unit_test(equals_piexif),    cmocka_unit_test(hostile_blocks),
         cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

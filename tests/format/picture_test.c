@@ -201,6 +201,98 @@ static void writes_texts(void **state)
     picture_release(&p);
 }
 
+/* The picture as this format keeps it; its texts with `text`, which may be NULL. */
+static struct picture recoded(const struct picture *p, const struct picture_text *text,
+                              struct picture_coding coding, struct picture_text *found)
+{
+    struct err e = {0};
+    struct buf file;
+    struct picture q;
+    buf_init(&file, 1 << 24);
+    assert_ok(picture_encode(p, text, coding, &file, &e), e);
+    assert_ok(picture_decode(file.data, file.len, "memory", &q, found, &e), e);
+    buf_release(&file);
+    return q;
+}
+
+static double mean_difference(const struct picture *a, const struct picture *b)
+{
+    size_t n = (size_t)a->width * (size_t)a->height * (size_t)a->channels;
+    double sum = 0;
+    assert_int_equal(a->channels, b->channels);
+    for (size_t i = 0; i < n; i++)
+        sum += abs(a->data[i] - b->data[i]);
+    return sum / (double)n;
+}
+
+/* More quality, less loss; alpha where the format has it, else white; both texts. */
+static void writes_jpeg_and_webp(void **state)
+{
+    (void)state;
+    struct picture rgb = test_picture("upright.png", NULL);
+    struct picture rgba = test_picture("alpha.png", NULL), flat = test_picture("alpha.png", NULL);
+    struct picture_text t = {0}, found;
+    picture_flatten(&flat);
+    picture_text_add(&t, "parameters", "um farol \u706f \U0001f5fc\nSteps: 20");
+    picture_text_add(&t, "lar", "{\"prompt\": \"um farol \U0001f5fc\"}");
+    for (int format = PICTURE_JPEG; format <= PICTURE_WEBP; format++) {
+        double before = 255;
+        for (int quality = 30; quality <= 90; quality += 30) {
+            struct picture_coding coding = {(enum picture_format)format, quality};
+            struct picture q = recoded(&rgb, &t, coding, &found);
+            double d = mean_difference(&rgb, &q);
+            assert_true(d < before && d < 40);
+            before = d;
+            assert_string_equal(picture_text_get(&found, "UserComment"), t.items[0].value);
+            assert_string_equal(picture_text_get(&found, "lar"), t.items[1].value);
+            picture_text_release(&found);
+            picture_release(&q);
+        }
+        struct picture_coding best = {(enum picture_format)format, 100};
+        struct picture q = recoded(&rgba, NULL, best, NULL);
+        struct picture *want = format == PICTURE_WEBP ? &rgba : &flat;
+        assert_int_equal(q.channels, want->channels);
+        if (format == PICTURE_WEBP) /* lossless, under transparency too */
+            assert_int_equal(test_picture_difference(&q, want), 0);
+        else
+            assert_true(mean_difference(&q, want) < 3);
+        picture_release(&q);
+    }
+    picture_text_release(&t);
+    picture_release(&rgb);
+    picture_release(&rgba);
+    picture_release(&flat);
+}
+
+/* A JPEG has 64 KB for EXIF: then our form alone, then nothing; a WebP has room. */
+static void long_recipes(void **state)
+{
+    (void)state;
+    static const int lengths[] = {100, 30000, 70000};
+    struct picture p = test_picture("upright.png", NULL);
+    for (int i = 0; i < 3; i++) {
+        struct picture_text t = {0}, found;
+        char *text = mem_alloc((size_t)lengths[i] + 1);
+        memset(text, 'x', (size_t)lengths[i]);
+        picture_text_add(&t, "parameters", text);
+        picture_text_add(&t, "lar", text);
+        struct picture q = recoded(&p, &t, (struct picture_coding){PICTURE_JPEG, 0}, &found);
+        assert_int_equal(found.n, 2 - i);
+        if (i < 2)
+            assert_string_equal(picture_text_get(&found, "lar"), text);
+        picture_release(&q);
+        picture_text_release(&found);
+        q = recoded(&p, &t, (struct picture_coding){PICTURE_WEBP, 0}, &found);
+        assert_int_equal(found.n, 2);
+        assert_string_equal(picture_text_get(&found, "UserComment"), text);
+        picture_release(&q);
+        picture_text_release(&found);
+        picture_text_release(&t);
+        free(text);
+    }
+    picture_release(&p);
+}
+
 static int count_files(const char *dir)
 {
     int n = 0;
@@ -210,6 +302,42 @@ static int count_files(const char *dir)
         n += entry->d_name[0] != '.';
     closedir(d);
     return n;
+}
+
+static void formats_by_suffix(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    char *dir = test_temp_dir();
+    static const char *const names[] = {"a.png", "b.JPG", "c.jpeg", "d.WebP"};
+    static const char *const magic[] = {"\x89PNG", "\xff\xd8\xff", "\xff\xd8\xff", "RIFF"};
+    struct picture p = test_picture("upright.png", NULL);
+    for (int i = 0; i < 4; i++) {
+        struct file_map m;
+        char *path = file_join(dir, names[i]);
+        assert_ok(picture_write(path, &p, NULL, 0, &e), e);
+        assert_ok(file_map_open(&m, path, &e), e);
+        assert_memory_equal(m.data, magic[i], strlen(magic[i]));
+        file_map_close(&m);
+        free(path);
+    }
+    char *gif = file_join(dir, "e.gif");
+    assert_int_equal(picture_write(gif, &p, NULL, 0, &e), ERR_ARG);
+    assert_err(e, ERR_ARG, "e.gif: pictures are written as .png, .jpg or .webp");
+    assert_int_equal(count_files(dir), 4);
+    assert_int_equal(picture_format_of("dir.jpg/x"), N_PICTURE_FORMAT);
+    e = (struct err){0};
+    struct picture wide;
+    assert_ok(picture_alloc(&wide, 16384, 1, 3, "wide", &e), e);
+    char *webp = file_join(dir, "f.webp");
+    assert_int_equal(picture_write(webp, &wide, NULL, 0, &e), ERR_UNSUPPORTED);
+    assert_err(e, ERR_UNSUPPORTED, "f.webp: a WebP has at most 16383 pixels a side");
+    assert_int_equal(count_files(dir), 4);
+    picture_release(&wide);
+    picture_release(&p);
+    free(webp);
+    free(gif);
+    free(dir);
 }
 
 /* The disk is "full" where the process may not write files beyond 8 kB. */
@@ -233,6 +361,16 @@ static void a_full_disk_leaves_nothing(void **state)
     assert_int_equal(rc, ERR_IO);
     assert_err(e, ERR_IO, "out.png");
     assert_int_equal(count_files(dir), 0);
+
+    char *webp = file_join(dir, "out.webp");
+    e = (struct err){0};
+    setrlimit(RLIMIT_FSIZE, &small);
+    rc = picture_write(webp, &p, NULL, 100, &e);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(rc, ERR_IO);
+    assert_err(e, ERR_IO, "out.webp");
+    assert_int_equal(count_files(dir), 0);
+    free(webp);
 
     e = (struct err){0};
     assert_ok(picture_write_png(path, &p, NULL, &e), e);
@@ -283,6 +421,9 @@ int main(void)
         cmocka_unit_test(tensors_round_trip),
         cmocka_unit_test(too_large_is_refused_before_memory),
         cmocka_unit_test(writes_texts),
+        cmocka_unit_test(writes_jpeg_and_webp),
+        cmocka_unit_test(long_recipes),
+        cmocka_unit_test(formats_by_suffix),
         cmocka_unit_test(a_full_disk_leaves_nothing),
         cmocka_unit_test(decodes_foreign_charsets),
     };

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import piexif
+import piexif.helper
 from PIL import Image, ImageOps, PngImagePlugin
 
 OUT = Path(sys.argv[1])
@@ -115,6 +117,15 @@ def save_texts():
         small.save(OUT / name, exif=exif(1, "described", comment, order))
 
 
+def save_as_a1111():
+    """As AUTOMATIC1111 writes its JPEG and WebP (modules/images.py): through piexif."""
+    comment = piexif.helper.UserComment.dump(PARAMETERS + UNICODE, encoding="unicode")
+    block = piexif.dump({"Exif": {piexif.ExifIFD.UserComment: comment}})
+    for name in ("a1111.jpg", "a1111.webp"):
+        pattern(8, 8).save(OUT / name)
+        piexif.insert(block, str(OUT / name))
+
+
 def save_resized():
     for alpha in (False, True):
         kind = "rgba" if alpha else "rgb"
@@ -130,4 +141,5 @@ def save_resized():
 
 save_reading()
 save_texts()
+save_as_a1111()
 save_resized()
