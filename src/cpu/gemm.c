@@ -39,6 +39,7 @@ struct gemm {
     size_t a_row;                  /* bytes of one pixel, channels rounded up to k_step */
     int64_t h, w_in, h_out, w_out;
     int kh, kw, stride, pad_top, pad_left;
+    enum wrap wrap;
     long rows, channels, n_out;
     long k_block; /* channels per block */
     long columns; /* per task, a multiple of nr */
@@ -85,10 +86,20 @@ static struct place place_of(const struct gemm *g, long m)
                           m % g->w_out * g->stride - g->pad_left};
 }
 
+/* A coordinate just outside 0 .. n - 1, where the picture goes on at its other side. */
+static int64_t wrapped(int64_t i, int64_t n)
+{
+    return i < 0 ? i + n : i >= n ? i - n : i;
+}
+
 /* The pixel under a tap, from the block's first channel on; `zeros` if it lies in the padding. */
 static const char *pixel(const struct gemm *g, const struct part *p, struct place at, int tap)
 {
     int64_t y = at.y + tap / g->kw, x = at.x + tap % g->kw;
+    if (g->wrap & WRAP_Y)
+        y = wrapped(y, g->h);
+    if (g->wrap & WRAP_X)
+        x = wrapped(x, g->w_in);
     if (y < 0 || y >= g->h || x < 0 || x >= g->w_in)
         return p->zeros;
     return g->a + (size_t)((at.image + y) * g->w_in + x) * g->a_row + (size_t)p->c0 * g->elem;
@@ -129,7 +140,7 @@ static void row_groups(const struct gemm *g, const struct part *p, long m, int n
             at[i] = place_of(g, first + i);
         for (int t = 0; t < taps; t++) {
             int64_t x = at->x + t % g->kw, y = at->y + t / g->kw;
-            bool outside = y < 0 || y >= g->h;
+            bool outside = !(g->wrap & WRAP_Y) && (y < 0 || y >= g->h);
             const void **row = &r->a[t * per_tap + j];
             long *step = &r->step[t * per_tap + j];
             *step = outside ? 0 : g->stride * (long)g->a_row;
@@ -413,6 +424,7 @@ int cpu_conv2d(struct cpu *c, const struct op *op, struct err *e)
         .stride = op->stride,
         .pad_top = op->pad[0],
         .pad_left = op->pad[1],
+        .wrap = op->wrap,
         .h = x->dim[1],
         .w_in = x->dim[2],
         .h_out = out->dim[1],

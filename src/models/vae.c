@@ -150,7 +150,7 @@ static struct tensor *sampled(struct tape *t, const struct conv *c, enum vae_sam
                               struct tensor *x)
 {
     if (sampling == VAE_DOWN) /* only the encoder pads below and to the right alone */
-        return op_conv2d(t, x, c->w, c->b, (struct conv2d){2, {0, 0, 1, 1}, NULL});
+        return op_conv2d(t, x, c->w, c->b, (struct conv2d){2, {0, 0, 1, 1}, NULL, tape_wraps(t)});
     if (sampling == VAE_UP)
         x = op_upsample(t, x, 2 * x->dim[1], 2 * x->dim[2]);
     return conv(t, c, x, 1);

@@ -79,7 +79,7 @@ static struct tensor *convolve(struct tape *t, const struct conv *c, struct tens
                                struct tensor *residual)
 {
     int p = (int)c->w->dim[2] / 2;
-    struct conv2d how = {stride, {p, p, p, p}, residual};
+    struct conv2d how = {stride, {p, p, p, p}, residual, tape_wraps(t)};
     const struct adapter *a = adapter_of(t, c->w);
     how.residual = adapter_conv(t, a, x, how);
     return op_conv2d(t, x, adapter_weight(t, a, c->w), c->b, how);

@@ -30,7 +30,8 @@ void conv_load(struct loader *l, struct conv *x, const char *name, int64_t n_out
                int size);
 void conv_load_plain(struct loader *l, struct conv *x, const char *name, int64_t n_out,
                      int64_t n_in, int size);
-/* Padding keeps height and width (size 3: 1, size 1: 0), before the stride. */
+/* Padding keeps height and width (size 3: 1, size 1: 0), before the stride; it is of zeros, or
+ * wraps as the tape says. */
 struct tensor *conv(struct tape *t, const struct conv *c, struct tensor *x, int stride);
 /* conv(x) + residual, stride 1; the residual is NULL, of the result's shape or [n, c_out]. */
 struct tensor *conv_add(struct tape *t, const struct conv *c, struct tensor *x,

@@ -112,6 +112,10 @@ struct tensor *op_conv2d(struct tape *t, struct tensor *x, struct tensor *kernel
     if (!is_vector(b, kernel->dim[0]))
         return misfit(t, OP_CONV2D, kernel, b);
     memcpy(op.pad, p.pad, sizeof(op.pad));
+    op.wrap = p.wrap;
+    if (((p.wrap & WRAP_Y) && (p.pad[0] > x->dim[1] || p.pad[2] > x->dim[1])) ||
+        ((p.wrap & WRAP_X) && (p.pad[1] > x->dim[2] || p.pad[3] > x->dim[2])))
+        return misfit(t, OP_CONV2D, x, kernel);
     int64_t h = x->dim[1] + p.pad[0] + p.pad[2] - kernel->dim[2];
     int64_t w = x->dim[2] + p.pad[1] + p.pad[3] - kernel->dim[3];
     if (h < 0 || w < 0)

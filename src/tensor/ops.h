@@ -25,12 +25,13 @@ struct tensor *op_linear(struct tape *t, struct tensor *x, struct tensor *w, str
 struct tensor *op_linear_add(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
                              struct tensor *residual);
 
-/* x [n, h, w, c], kernel [o, c, kh, kw] (any type), b [o] f32 or NULL -> [n, h', w', o] with zero
- * padding {top, left, bottom, right}. */
+/* x [n, h, w, c], kernel [o, c, kh, kw] (any type), b [o] f32 or NULL -> [n, h', w', o] with
+ * padding {top, left, bottom, right}: zeros, or the picture's other side where it wraps. */
 struct conv2d {
     int stride;
     int pad[4];
     struct tensor *residual; /* added before rounding: the result's shape, or [n, o]; or NULL */
+    enum wrap wrap;          /* padding is no larger than the picture there */
 };
 struct tensor *op_conv2d(struct tape *t, struct tensor *x, struct tensor *kernel, struct tensor *b,
                          struct conv2d p);

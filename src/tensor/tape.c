@@ -32,7 +32,8 @@ struct tape {
     size_t scope_len[MAX_DEPTH];
     int depth;
     const struct adapters *adapters; /* borrowed; or NULL */
-    struct err err;                  /* the first recording error */
+    enum wrap wrap;
+    struct err err; /* the first recording error */
     struct tensor dummy;
     char *memory;
     size_t memory_size;
@@ -149,6 +150,16 @@ void tape_adapt(struct tape *t, const struct adapters *a)
 const struct adapters *tape_adapters(const struct tape *t)
 {
     return t->adapters;
+}
+
+void tape_wrap(struct tape *t, enum wrap wrap)
+{
+    t->wrap = wrap;
+}
+
+enum wrap tape_wraps(const struct tape *t)
+{
+    return t->wrap;
 }
 
 static struct tensor *owner_of(struct tensor *x)

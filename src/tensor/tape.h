@@ -28,20 +28,24 @@ enum op_kind {
 
 #define OP_MAX_SRC 4
 
+/* The directions in which a picture goes on at its other side: of tileable ones. */
+enum wrap { WRAP_NONE, WRAP_X, WRAP_Y, WRAP_BOTH };
+
 /* One recorded operation. Unused sources are NULL; parameters not used by the kind are 0. */
 struct op {
     enum op_kind kind;
     struct tensor *out;
     struct tensor *src[OP_MAX_SRC];
-    float eps;    /* norms */
-    float factor; /* scale; leaky_relu without slopes: the slope */
-    float offset; /* scale */
-    int n_head;   /* attention */
-    int n_group;  /* groupnorm, moments */
-    int stride;   /* conv2d; pixel_shuffle: r */
-    int pad[4];   /* conv2d: top, left, bottom, right; moments: rows left out */
-    bool causal;  /* attention */
-    bool silu;    /* groupnorm: SiLU follows */
+    float eps;      /* norms */
+    float factor;   /* scale; leaky_relu without slopes: the slope */
+    float offset;   /* scale */
+    int n_head;     /* attention */
+    int n_group;    /* groupnorm, moments */
+    int stride;     /* conv2d; pixel_shuffle: r */
+    int pad[4];     /* conv2d: top, left, bottom, right; moments: rows left out */
+    bool causal;    /* attention */
+    bool silu;      /* groupnorm: SiLU follows */
+    enum wrap wrap; /* conv2d */
 };
 
 struct tape;
@@ -55,6 +59,10 @@ enum dtype tape_type(const struct tape *t);
  * until the tape is freed. */
 void tape_adapt(struct tape *t, const struct adapters *a);
 const struct adapters *tape_adapters(const struct tape *t);
+
+/* What layers take convolutions recorded from now on to be padded with; at first zeros. */
+void tape_wrap(struct tape *t, enum wrap wrap);
+enum wrap tape_wraps(const struct tape *t);
 
 /* A tensor the caller fills before each run. Its memory is never reused. */
 struct tensor *tape_input(struct tape *t, enum dtype type, const char *name, int n_dim,

@@ -56,6 +56,10 @@ static void conv(struct work *w)
         for (int64_t t = 0; t < kh * kw; t++) {
             int64_t iy = py * stride - w->op->pad[0] + t / kw;
             int64_t ix = px * stride - w->op->pad[1] + t % kw;
+            if (w->op->wrap & WRAP_Y)
+                iy = (iy + h) % h;
+            if (w->op->wrap & WRAP_X)
+                ix = (ix + wd) % wd;
             if (iy < 0 || iy >= h || ix < 0 || ix >= wd)
                 continue;
             const double *a = w->v[0] + ((image * h + iy) * wd + ix) * c;

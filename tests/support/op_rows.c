@@ -96,7 +96,8 @@ static struct tensor *record(struct op_case *c, const struct op_row *r)
     bool weights = r->kind == OP_LINEAR || r->kind == OP_CONV2D || r->weight != DTYPE_F32;
     y = operand(c, 1, weights ? r->weight : type, r->y);
     struct tensor *residual = r->residual[0] ? operand(c, 3, type, r->residual) : NULL;
-    struct conv2d conv = {r->param, {r->pad[0], r->pad[1], r->pad[2], r->pad[3]}, residual};
+    struct conv2d conv = {
+        r->param, {r->pad[0], r->pad[1], r->pad[2], r->pad[3]}, residual, r->wrap};
     switch (r->kind) {
     case OP_LINEAR:
         return op_linear_add(t, x, y, vector(c, r, 2, r->y[0]), residual);
@@ -177,8 +178,11 @@ const char *op_case_text(const struct op_case *c, char out[OP_CASE_TEXT])
                       tensor_shape_text(c->src[1], y), dtype_name(c->src[1]->type));
     if (param)
         n += snprintf(out + n, OP_CASE_TEXT - (size_t)n, " /%d", param);
-    if (op->causal || op->silu)
-        snprintf(out + n, OP_CASE_TEXT - (size_t)n, op->causal ? " causal" : " silu");
+    if (op->causal || op->silu || op->wrap)
+        snprintf(out + n, OP_CASE_TEXT - (size_t)n,
+                 op->causal ? " causal"
+                 : op->silu ? " silu"
+                            : " wrapped");
     return out;
 }
 

@@ -16,6 +16,7 @@ struct op_row {
     int param;                 /* n_head, n_group, stride or r */
     int pad[4];                /* conv2d, moments */
     bool flag;                 /* causal, silu */
+    enum wrap wrap;            /* conv2d */
     int64_t residual[TENSOR_MAX_DIM]; /* of linear and conv2d; none if it starts with 0 */
     bool bare;                        /* without bias; norms without scale and bias */
 };

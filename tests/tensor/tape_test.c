@@ -296,12 +296,18 @@ static void misfit_bias_type(struct parts *p)
 }
 static void misfit_conv(struct parts *p)
 {
-    op_conv2d(p->t, p->x4, &p->w4, NULL, (struct conv2d){1, {1, 1, 1, 1}, NULL});
+    op_conv2d(p->t, p->x4, &p->w4, NULL, (struct conv2d){.stride = 1, .pad = {1, 1, 1, 1}});
 }
 static void misfit_conv_small(struct parts *p)
 {
     op_conv2d(p->t, op_reshape4(p->t, p->x4, 1, 1, 3, 8), &p->w4, NULL,
-              (struct conv2d){1, {0}, NULL});
+              (struct conv2d){.stride = 1});
+}
+/* What lies beyond the other side too. */
+static void misfit_conv_wrap(struct parts *p)
+{
+    op_conv2d(p->t, op_reshape4(p->t, p->x4, 1, 1, 3, 8), &p->w4, NULL,
+              (struct conv2d){1, {2, 1, 2, 1}, NULL, WRAP_Y});
 }
 static void misfit_add(struct parts *p)
 {
@@ -310,7 +316,7 @@ static void misfit_add(struct parts *p)
 static void misfit_residual(struct parts *p)
 {
     struct tensor *x = op_reshape4(p->t, p->x4, 1, 1, 3, 8);
-    op_conv2d(p->t, x, &p->w4, NULL, (struct conv2d){1, {1, 1, 1, 1}, p->x2});
+    op_conv2d(p->t, x, &p->w4, NULL, (struct conv2d){1, {1, 1, 1, 1}, p->x2, WRAP_NONE});
 }
 static void misfit_geglu(struct parts *p)
 {
@@ -365,6 +371,7 @@ static const struct {
     {misfit_linear_bias, "mid.0 (linear): proj.weight [9, 4] does not fit b3 [3]"},
     {misfit_bias_type, "(layernorm): x4 [8, 3] does not fit half [3]"},
     {misfit_conv, "(conv2d): x4 [1, 4, 2, 3] does not fit conv.weight [2, 8, 3, 3]"},
+    {misfit_conv_wrap, "(conv2d): x4 [1, 1, 3, 8] does not fit conv.weight [2, 8, 3, 3]"},
     {misfit_conv_small, "(conv2d): x4 [1, 1, 3, 8] does not fit conv.weight [2, 8, 3, 3]"},
     {misfit_add, "(add): x3 [1, 5, 4] does not fit x2 [4, 5]"},
     {misfit_residual, "(conv2d): mid.0/conv2d [1, 1, 3, 2] does not fit x2 [4, 5]"},
@@ -417,7 +424,7 @@ static void test_units(void **state)
     struct tensor *x = tape_input(t, DTYPE_F32, "x", 4, (int64_t[]){1, 1, 1, 1});
     struct tensor w = weight("w", DTYPE_F32, 4, (int64_t[]){1, 1, 1, 1});
     (void)state;
-    x = op_conv2d(t, x, &w, NULL, (struct conv2d){7, {0}, NULL});
+    x = op_conv2d(t, x, &w, NULL, (struct conv2d){.stride = 7});
     assert_int_equal(tensor_n(x), 1);
     x = op_groupnorm(t, x, NULL, NULL, (struct groupnorm){1, 1e-5f, true, NULL});
     x = op_add(t, op_upsample(t, x, 1, 1), op_reshape(t, x, 1, (int64_t[]){1}));
