@@ -94,11 +94,23 @@ static struct tensor *layer(struct tape *t, const struct clip *m, const struct c
     return tape_result(t, linear_add(t, &l->fc2, h, x));
 }
 
+/* The tokens' rows, vectors in place of some: [n, n_ctx, n_embd]. */
+static struct tensor *embed(struct tape *t, const struct clip *m, struct tensor *ids,
+                            const struct clip_output *o)
+{
+    struct tensor *x = op_rows(t, m->tokens, ids);
+    if (!o->vectors)
+        return x;
+    struct tensor *own = op_cast(t, o->vectors, tape_type(t)), *all;
+    all = op_concat(t, op_reshape2(t, x, 1, -1), op_reshape2(t, own, 1, -1));
+    return op_rows(t, op_reshape2(t, all, -1, m->n_embd), o->select);
+}
+
 void clip_forward(struct tape *t, const struct clip *m, struct tensor *ids, struct clip_output *o)
 {
     int used = o->eos ? m->n_layer : m->n_layer - o->skip;
     tape_push(t, "text_model");
-    struct tensor *x = op_add(t, op_rows(t, m->tokens, ids), m->positions); /* [n, n_ctx, n_embd] */
+    struct tensor *x = op_add(t, embed(t, m, ids, o), m->positions); /* [n, n_ctx, n_embd] */
     o->hidden = x;
     for (int i = 0; i < used; i++) {
         tape_push(t, "encoder.layers.%d", i);

@@ -43,6 +43,10 @@ struct clip_output {
     int skip;           /* layers left out at the end: 0 all, 1 the penultimate state ... */
     bool final_norm;    /* normalise that state */
     struct tensor *eos; /* [n] I32: row of each prompt's end in [n * n_ctx]; NULL: nothing pooled */
+    /* Vectors that are no token's (textual inversion): [n_vectors, n_embd] F32 or NULL, and what
+     * stands where, [n, n_ctx] I32: a row of the n * n_ctx tokens of `ids`, or behind them one of
+     * the vectors. */
+    struct tensor *vectors, *select;
     struct tensor *hidden; /* result: [n, n_ctx, n_embd] */
     struct tensor *pooled; /* result: [n, n_proj] from the last layer; NULL if eos is NULL */
 };

@@ -3,108 +3,122 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "pipeline/cancel.h"
+#include "pipeline/encode.h"
 #include "pipeline/image_model.h"
-#include "tensor/tape.h"
-#include "text/clip_tokenizer.h"
+#include "text/chunks.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* One text encoder's part of the work. */
-struct encoding {
+/* The work of one text encoder. */
+struct condition_part {
     const struct image_text *text;
-    const struct condition_request *r;
-    struct clip_output out;
-    struct tensor *ids;
-    float *hidden; /* owned; [n, n_ctx, n_embd] */
-    float *pooled; /* owned; [n, n_proj] or NULL */
-    int n_cut;
+    struct chunks chunks[2];    /* of each row of the condition */
+    struct encode_options o;    /* how to encode them */
+    struct encode_result *rows; /* owned; [n, n_chunks], padded with the chunk of "" */
+    float *states;              /* owned; what they point to */
 };
 
-/* Fills ids [n, n_ctx] and, where the pooled state is wanted, the row of each prompt's end. */
-static int tokenize(struct encoding *x, int n, struct err *e)
+static int cut(struct condition_part *p, const struct condition_request *r, int n, struct err *e)
 {
-    const struct clip_tokenizer *t = x->text->tokenizer;
-    size_t n_ctx = (size_t)x->text->encoder.n_ctx;
-    for (int i = 0; i < n; i++) {
-        const char *text = i == n - 1 ? x->r->prompt : x->r->negative;
-        int32_t *ids = (int32_t *)x->ids->data + (size_t)i * n_ctx;
+    struct chunk_rules rules = {.tokenizer = p->text->tokenizer,
+                                .n_ctx = (size_t)p->text->encoder.n_ctx};
+    int rc = 0;
+    for (int i = 0; i < n && !rc; i++) {
+        const char *text = i == n - 1 ? r->prompt : r->negative;
         text = text ? text : "";
-        int cut = clip_tokenizer_prompt(t, text, strlen(text), ids, n_ctx, e);
-        if (cut < 0)
-            return cut;
-        x->n_cut = cut;
-        size_t end = 0;
-        while (end + 1 < n_ctx && ids[end] != clip_tokenizer_eos(t))
-            end++;
-        if (x->out.eos)
-            ((int32_t *)x->out.eos->data)[i] = (int32_t)((size_t)i * n_ctx + end);
+        rc = chunks_make(&p->chunks[i], &rules, text, strlen(text), e);
+    }
+    return rc;
+}
+
+/* A1111's emphasis: states times their tokens' weights, brought back to their mean. */
+static void emphasize(float *states, const float *weights, int64_t n, int64_t width)
+{
+    double before = 0, after = 0;
+    bool plain = true;
+    for (int64_t i = 0; i < n; i++)
+        plain = plain && weights[i] == 1;
+    for (int64_t i = 0; i < n && !plain; i++) {
+        for (int64_t k = 0; k < width; k++) {
+            before += states[i * width + k];
+            after += states[i * width + k] *= weights[i];
+        }
+    }
+    float scale = (float)(before / after);
+    for (int64_t i = 0; i < n * width && !plain && isfinite(scale); i++)
+        states[i] *= scale;
+}
+
+static int alloc_rows(struct condition_part *p, const struct condition *c, struct err *e)
+{
+    const struct clip *m = &p->text->encoder;
+    size_t n = (size_t)(c->n * c->n_chunks), hidden = (size_t)(m->n_ctx * m->n_embd);
+    size_t pooled = p->o.pooled ? (size_t)m->projection->dim[0] : 0;
+    p->rows = mem_try_array(n, sizeof(*p->rows), "the prompt's embedding", e);
+    p->states = mem_try_array(n * (hidden + pooled), sizeof(float), "the prompt's embedding", e);
+    if (!p->rows || !p->states)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < n; i++) {
+        p->rows[i].hidden = p->states + i * (hidden + pooled);
+        p->rows[i].pooled = pooled ? p->rows[i].hidden + hidden : NULL;
     }
     return 0;
 }
 
-static float *copy(const struct tensor *x, struct err *e)
+/* Encodes all chunks of all rows; the shorter prompt is followed by chunks of nothing. */
+static int encode(struct condition_part *p, struct image_model *m, struct backend *b,
+                  const struct condition *c, struct err *e)
 {
-    size_t n = (size_t)tensor_n(x);
-    float *out = mem_try_array(n, sizeof(*out), "the prompt's embedding", e);
-    if (out)
-        memcpy(out, x->data, n * sizeof(*out));
-    return out;
-}
-
-static int run(struct encoding *x, struct tape *t, struct backend *b, int n, struct err *e)
-{
-    int rc = tape_plan(t, e);
+    struct chunk_rules rules = {.tokenizer = p->text->tokenizer,
+                                .n_ctx = (size_t)p->text->encoder.n_ctx};
+    struct chunks empty = {0};
+    size_t n_ctx = rules.n_ctx, n = (size_t)(c->n * c->n_chunks);
+    int32_t *ids = mem_try_array(n * n_ctx, sizeof(*ids), "a prompt's tokens", e);
+    int rc = ids ? chunks_make(&empty, &rules, "", 0, e) : ERR_NOMEM;
     if (!rc)
-        rc = tokenize(x, n, e);
+        rc = alloc_rows(p, c, e);
+    for (size_t i = 0; i < n && !rc; i++) {
+        const struct chunks *x = &p->chunks[i / (size_t)c->n_chunks];
+        size_t k = i % (size_t)c->n_chunks;
+        memcpy(ids + i * n_ctx, k < x->n ? x->ids + k * n_ctx : empty.ids, n_ctx * sizeof(*ids));
+    }
     if (!rc)
-        rc = cancel_run(t, b, x->r->cancel, e);
-    if (!rc && !(x->hidden = copy(x->out.hidden, e)))
-        rc = ERR_NOMEM;
-    if (!rc && x->out.pooled && !(x->pooled = copy(x->out.pooled, e)))
-        rc = ERR_NOMEM;
+        rc = encode_chunks(m, b, &p->o, ids, n, p->rows, e);
+    for (size_t i = 0; i < n && !rc; i++) {
+        const struct chunks *x = &p->chunks[i / (size_t)c->n_chunks];
+        size_t k = i % (size_t)c->n_chunks;
+        if (k < x->n)
+            emphasize(p->rows[i].hidden, x->weights + k * n_ctx, (int64_t)n_ctx,
+                      p->text->encoder.n_embd);
+    }
+    chunks_release(&empty);
+    free(ids);
     return rc;
 }
 
-/* x->out.skip and .final_norm are set; `pooled` asks for the pooled state too. */
-static int encode(struct encoding *x, struct backend *b, int n, bool pooled, struct err *e)
-{
-    const struct clip *m = &x->text->encoder;
-    struct tape *t = tape_new(x->r->precision);
-    tape_adapt(t, x->r->adapters);
-    x->ids = tape_input(t, DTYPE_I32, "ids", 2, (int64_t[]){n, m->n_ctx});
-    if (pooled)
-        x->out.eos = tape_input(t, DTYPE_I32, "eos", 1, (int64_t[]){n});
-    clip_forward(t, m, x->ids, &x->out);
-    x->out.hidden = tape_keep(t, op_cast(t, x->out.hidden, DTYPE_F32));
-    if (pooled)
-        x->out.pooled = tape_keep(t, op_cast(t, x->out.pooled, DTYPE_F32));
-    int rc = run(x, t, b, n, e);
-    tape_free(t);
-    return rc;
-}
-
-/* Appends the encoder's states to each token's row of c->context, `at` floats in. */
-static void place(struct condition *c, const struct image_model *m, const struct encoding *x,
+/* Puts the encoder's states into each token's row of c->context, `at` floats in. */
+static void place(struct condition *c, const struct image_model *m, const struct condition_part *p,
                   int64_t at)
 {
-    int64_t width = x->text->encoder.n_embd;
+    int64_t width = p->text->encoder.n_embd, n_ctx = p->text->encoder.n_ctx;
     for (int64_t i = 0; i < c->n * c->n_ctx; i++)
-        memcpy(c->context + i * m->unet.n_context + at, x->hidden + i * width,
-               (size_t)width * sizeof(float));
+        memcpy(c->context + i * m->unet.n_context + at,
+               p->rows[i / n_ctx].hidden + i % n_ctx * width, (size_t)width * sizeof(float));
 }
 
-/* SDXL: pooled text, then a sinusoid for each of original size, crop and target size. */
-static void place_added(struct condition *c, const struct image_model *m, const struct encoding *x)
+/* SDXL: pooled text of the first chunk, then a sinusoid for each of original size, crop and target
+ * size. */
+static void place_added(struct condition *c, const struct image_model *m,
+                        const struct condition_part *p, const struct condition_request *r)
 {
-    const struct condition_request *r = x->r;
-    int64_t n_proj = x->text->encoder.projection->dim[0];
+    int64_t n_proj = p->text->encoder.projection->dim[0];
     int64_t n_time = (m->unet.n_add - n_proj) / 6; /* per size: 256 */
     const int sizes[6] = {r->height, r->width, 0, 0, r->height, r->width};
     for (int i = 0; i < c->n; i++) {
         float *row = c->add + i * m->unet.n_add;
-        memcpy(row, x->pooled + i * n_proj, (size_t)n_proj * sizeof(*row));
+        memcpy(row, p->rows[i * c->n_chunks].pooled, (size_t)n_proj * sizeof(*row));
         for (int j = 0; j < 6; j++)
             unet_sinusoid(sizes[j], row + n_proj + j * n_time, n_time);
     }
@@ -128,33 +142,76 @@ static int alloc(struct condition *c, const struct image_model *m, struct err *e
     return c->context && (c->add || !m->unet.n_add) ? 0 : ERR_NOMEM;
 }
 
-int condition_make(struct condition *c, const struct image_model *m, struct backend *b,
-                   const struct condition_request *r, struct err *e)
+static int begin(struct condition_part *p, int i, const struct image_model *m,
+                 const struct condition_request *r, struct err *e)
 {
     bool xl = m->family == IMAGE_SDXL;
-    *c = (struct condition){.n = r->guided ? 2 : 1, .n_ctx = m->text[0].encoder.n_ctx};
-    int rc = alloc(c, m, e);
-    for (int i = 0, at = 0; !rc && i < (xl ? 2 : 1); i++) {
-        struct encoding x = {.text = &m->text[i], .r = r};
-        x.out.skip = r->clip_skip - 1 + (xl ? 1 : 0);
-        x.out.final_norm = !xl;
-        if (x.out.skip >= x.text->encoder.n_layer)
-            rc = err_set(e, ERR_ARG, "clip skip %d: the text encoder has only %d layers",
-                         r->clip_skip, x.text->encoder.n_layer);
-        if (!rc)
-            rc = encode(&x, b, c->n, xl && i == 1, e);
-        if (!rc) {
-            place(c, m, &x, at);
-            at += (int)x.text->encoder.n_embd;
-            c->n_cut = x.n_cut;
-        }
-        if (!rc && x.pooled)
-            place_added(c, m, &x);
-        free(x.hidden);
-        free(x.pooled);
+    *p = (struct condition_part){.text = &m->text[i],
+                                 .o = {.which = i,
+                                       .skip = r->clip_skip - 1 + (xl ? 1 : 0),
+                                       .final_norm = !xl,
+                                       .pooled = xl && i == 1,
+                                       .precision = r->precision,
+                                       .adapters = r->adapters,
+                                       .cancel = r->cancel}};
+    if (p->o.skip >= p->text->encoder.n_layer)
+        return err_set(e, ERR_ARG, "clip skip %d: the text encoder has only %d layers",
+                       r->clip_skip, p->text->encoder.n_layer);
+    return 0;
+}
+
+static void release_parts(struct condition *c)
+{
+    for (int i = 0; i < c->n_parts; i++) {
+        chunks_release(&c->parts[i].chunks[0]);
+        chunks_release(&c->parts[i].chunks[1]);
+        free(c->parts[i].rows);
+        free(c->parts[i].states);
     }
-    if (!rc && xl && r->guided && !r->negative && m->zero_negative)
+    free(c->parts);
+    c->parts = NULL;
+    c->n_parts = 0;
+}
+
+int condition_cut(struct condition *c, const struct image_model *m,
+                  const struct condition_request *r, struct err *e)
+{
+    int rc = 0;
+    *c = (struct condition){
+        .n = r->guided ? 2 : 1, .n_chunks = 1, .n_parts = m->family == IMAGE_SDXL ? 2 : 1};
+    c->parts = mem_alloc((size_t)c->n_parts * sizeof(*c->parts));
+    for (int i = 0; i < c->n_parts && !rc; i++) {
+        struct condition_part *p = &c->parts[i];
+        rc = begin(p, i, m, r, e);
+        if (!rc)
+            rc = cut(p, r, c->n, e);
+        for (int k = 0; k < c->n && !rc; k++)
+            if ((int)p->chunks[k].n > c->n_chunks)
+                c->n_chunks = (int)p->chunks[k].n;
+    }
+    c->n_ctx = c->n_chunks * m->text[0].encoder.n_ctx;
+    if (rc)
+        condition_release(c);
+    return rc;
+}
+
+int condition_encode(struct condition *c, struct image_model *m, struct backend *b,
+                     const struct condition_request *r, struct err *e)
+{
+    int rc = alloc(c, m, e);
+    int64_t at = 0;
+    for (int i = 0; i < c->n_parts && !rc; i++) {
+        struct condition_part *p = &c->parts[i];
+        rc = encode(p, m, b, c, e);
+        if (!rc)
+            place(c, m, p, at);
+        at += p->text->encoder.n_embd;
+        if (!rc && p->o.pooled)
+            place_added(c, m, p, r);
+    }
+    if (!rc && c->add && r->guided && !r->negative && m->zero_negative)
         clear_negative(c, m);
+    release_parts(c);
     if (rc)
         condition_release(c);
     return rc;
@@ -162,6 +219,7 @@ int condition_make(struct condition *c, const struct image_model *m, struct back
 
 void condition_release(struct condition *c)
 {
+    release_parts(c);
     free(c->context);
     free(c->add);
     *c = (struct condition){0};

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_TEXT_STATES ((size_t)64 << 20) /* bytes; about 100 chunks of SDXL */
+
 static const char *const text_components[2] = {"text_encoder", "text_encoder_2"};
 static const char *const tokenizer_components[2] = {"tokenizer", "tokenizer_2"};
 
@@ -252,6 +254,7 @@ int image_model_open(struct image_model **out, const char *path, struct err *e)
 {
     struct image_model *m = mem_alloc(sizeof(*m));
     *out = NULL;
+    lru_init(&m->text_states, MAX_TEXT_STATES);
     int rc = checkpoint_open(&m->file, path, e);
     if (!rc)
         rc = open_parts(m, e);
@@ -274,5 +277,6 @@ void image_model_close(struct image_model *m)
     vae_close(&m->vae);
     taesd_close(&m->taesd);
     checkpoint_close(m->file);
+    lru_release(&m->text_states);
     free(m);
 }

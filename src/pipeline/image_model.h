@@ -10,6 +10,7 @@
 #ifndef LAR_PIPELINE_IMAGE_MODEL_H
 #define LAR_PIPELINE_IMAGE_MODEL_H
 
+#include "base/lru.h"
 #include "models/clip.h"
 #include "models/taesd.h"
 #include "models/unet.h"
@@ -50,6 +51,10 @@ struct image_model {
     bool zero_negative; /* an absent negative prompt is zeros, not the encoding of "" (SDXL) */
     bool few_steps;     /* distilled to work in 1 to 8 steps without guidance: Turbo, LCM */
     bool lcm;           /* in LCM's way */
+
+    /* Of requests, which run one after the other: what the text encoders made of chunks. */
+    struct lru text_states;
+    unsigned long n_encoded; /* chunks that a text encoder was run for */
 };
 
 /* Opens everything the pictures need. ERR_FORMAT and friends name file and tensor; *m is NULL

@@ -2,7 +2,6 @@
 #include "pipeline/imagine.h"
 
 #include "base/err.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "format/checkpoint.h"
 #include "format/picture.h"
@@ -287,9 +286,12 @@ static int prepare(struct job *j, struct err *e)
     j->w = r->width / factor;
     j->n = (size_t)j->h * (size_t)j->w * (size_t)j->m->unet.n_out;
     struct schedule_request levels = {r->schedule, r->sampler, r->steps, r->sigmas, r->eta};
+    struct condition_request text = {r->prompt,    r->negative, r->guidance > 1,
+                                     r->clip_skip, r->width,    r->height,
+                                     r->precision, r->cancel,   &j->loras.adapters};
     rc = schedule_build(&j->schedule, &j->m->schedule, &levels, e);
-    j->cond.n = r->guidance > 1 ? 2 : 1;
-    j->cond.n_ctx = j->m->text[0].encoder.n_ctx;
+    if (!rc)
+        rc = condition_cut(&j->cond, j->m, &text, e);
     if (!rc)
         rc = open_controls(j, e);
     if (!rc)
@@ -300,15 +302,8 @@ static int prepare(struct job *j, struct err *e)
         rc = codec_init(&j->codec, j->m, j->h, j->w, r->precision, e);
     if (!rc)
         rc = progress(j, IMAGINE_ENCODE, NULL, 0);
-    if (rc)
-        return rc;
-    struct condition_request text = {r->prompt,    r->negative, r->guidance > 1,
-                                     r->clip_skip, r->width,    r->height,
-                                     r->precision, r->cancel,   &j->loras.adapters};
-    rc = condition_make(&j->cond, j->m, j->b, &text, e);
-    if (!rc && j->cond.n_cut)
-        log_line(LOG_WARN, "the last %d tokens of the prompt do not fit into %d and are left out",
-                 j->cond.n_cut, (int)j->cond.n_ctx - 2);
+    if (!rc)
+        rc = condition_encode(&j->cond, j->m, j->b, &text, e);
     if (!rc)
         rc = alloc_latents(j, e);
     if (!rc && r->image) {

@@ -49,9 +49,10 @@ static struct condition make(struct fixture *f)
 {
     struct err e = {0};
     struct condition c;
-    assert_ok(condition_make(&c, f->m, f->b, &f->r, &e), e);
+    assert_ok(condition_cut(&c, f->m, &f->r, &e), e);
+    assert_ok(condition_encode(&c, f->m, f->b, &f->r, &e), e);
     assert_int_equal(c.n, f->r.guided ? 2 : 1);
-    assert_int_equal(c.n_ctx, 77);
+    assert_int_equal(c.n_ctx, 77 * c.n_chunks);
     return c;
 }
 
@@ -87,9 +88,11 @@ static void check_case(const char *name)
     f.r.width = (int)json_integer_value(json_object_get(options, "width"));
     f.r.height = (int)json_integer_value(json_object_get(options, "height"));
     struct condition c = make(&f);
-    assert_int_equal(c.n_cut, 0);
-    compare(ref, "prompt_embeds", c.context,
-            (size_t)json_integer_value(json_object_get(embeds, "stride")));
+    const struct ckpt_tensor *embeds_in = stages_tensor(ref, "prompt_embeds");
+    int64_t stride = json_integer_value(json_object_get(embeds, "stride"));
+    int64_t n = (c.n * c.n_ctx * f.m->unet.n_context + stride - 1) / stride;
+    assert_int_equal(embeds_in->dim[0], n);
+    compare(ref, "prompt_embeds", c.context, (size_t)stride);
     const struct ckpt_tensor *pooled = stages_tensor(ref, "pooled");
     assert_int_equal(pooled != NULL, c.add != NULL);
     for (int i = 0; pooled && i < c.n; i++) {
@@ -115,6 +118,8 @@ static void prompts_of_diffusers(void **state)
     check_case("sd21-euler-v");
     check_case("sdxl-euler");
     check_case("sdxl-dpmpp-2m-karras-no-negative");
+    check_case("sd15-long");
+    check_case("sdxl-long");
 }
 
 static size_t row_size(const struct fixture *f, const struct condition *c)
@@ -175,39 +180,110 @@ static void clip_skip(void **state)
     struct condition two = make(&f);
     assert_memory_not_equal(one.context, two.context, row_size(&f, &one));
     f.r.clip_skip = 4;
-    assert_int_equal(condition_make(&c, f.m, f.b, &f.r, &e), ERR_ARG);
+    assert_int_equal(condition_cut(&c, f.m, &f.r, &e), ERR_ARG);
     assert_err(e, ERR_ARG, "clip skip 4: the text encoder has only 3 layers");
     condition_release(&one);
     condition_release(&two);
     teardown(&f);
 }
 
-static void long_prompts_are_cut(void **state)
+/* What is written without weights, or with weights of 1, is the same to the bit; a chunk does not
+ * depend on those beside it. */
+static void chunks_are_independent(void **state)
 {
     (void)state;
     struct fixture f;
-    char prompt[100 * 4 + 1] = "";
-    for (int i = 0; i < 100; i++)
-        memcpy(prompt + (size_t)i * 4, "cat ", 5);
+    setup(&f, "sd15");
+    struct condition plain = make(&f);
+    f.r.prompt = "(a:1) cat BREAK a dog";
+    struct condition two = make(&f);
+    assert_int_equal(plain.n_chunks, 1);
+    assert_int_equal(two.n_chunks, 2);
+    size_t chunk = row_size(&f, &plain);
+    const char *rows = (const char *)two.context;
+    assert_memory_equal(rows + 2 * chunk, (const char *)plain.context + chunk, chunk);
+    assert_memory_equal(rows, plain.context, chunk);
+    assert_memory_equal(rows + chunk, rows, chunk); /* nothing, and once more nothing */
+    condition_release(&plain);
+    condition_release(&two);
+    teardown(&f);
+}
+
+static unsigned long encoded(struct fixture *f, const char *prompt)
+{
+    unsigned long before = f->m->n_encoded;
+    f->r.prompt = prompt;
+    struct condition first = make(f);
+    lru_release(&f->m->text_states); /* a fresh run must not differ from what was remembered */
+    unsigned long n = f->m->n_encoded - before;
+    struct condition fresh = make(f);
+    assert_memory_equal(first.context, fresh.context, (size_t)first.n * row_size(f, &first));
+    if (first.add)
+        assert_memory_equal(first.add, fresh.add,
+                            (size_t)(first.n * f->m->unet.n_add) * sizeof(float));
+    condition_release(&first);
+    condition_release(&fresh);
+    return n;
+}
+
+/* Encoder runs are counted in chunks: "" stands for the absent negative prompt and the padding. */
+static void chunks_are_remembered(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f, "sd15");
+    assert_int_equal(encoded(&f, "a cat"), 2);
+    assert_int_equal(encoded(&f, "a cat"), 0);
+    assert_int_equal(encoded(&f, "a (cat:1.3)"), 0); /* weights come after the encoder */
+    assert_int_equal(encoded(&f, "a cat BREAK a cat BREAK a dog"), 1);
+    f.r.clip_skip = 2;
+    assert_int_equal(encoded(&f, "a dog"), 2);
+    f.r.precision = DTYPE_BF16;
+    assert_int_equal(encoded(&f, "a dog"), 2);
+    f.r.guided = false;
+    assert_int_equal(encoded(&f, "a dog"), 0);
+    f.m->text_states.max = 0; /* no room at all changes nothing but the time */
+    lru_release(&f.m->text_states);
+    assert_int_equal(encoded(&f, "a dog BREAK a dog BREAK a cat"), 3);
+    teardown(&f);
+    setup(&f, "sdxl");
+    assert_int_equal(encoded(&f, "a cat"), 4);
+    assert_int_equal(encoded(&f, "a cat BREAK a dog"), 2);
+    teardown(&f);
+}
+
+static void too_long(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct fixture f;
+    struct condition c;
+    char prompt[64 * 6 + 1];
+    for (int i = 0; i < 64; i++)
+        memcpy(prompt + (size_t)i * 6, "BREAK ", 7);
     setup(&f, "sd15");
     f.r.prompt = prompt;
-    struct condition cut = make(&f);
-    assert_int_equal(cut.n_cut, 25); /* 75 fit between start and end */
-    prompt[75 * 4] = '\0';
-    struct condition exact = make(&f);
-    assert_int_equal(exact.n_cut, 0);
-    assert_memory_equal(cut.context, exact.context, 2 * row_size(&f, &cut));
-    condition_release(&cut);
-    condition_release(&exact);
+    struct condition most = make(&f);
+    assert_int_equal(most.n_chunks, 64);
+    assert_int_equal(f.m->n_encoded, 1);
+    condition_release(&most);
+    f.r.negative = mem_printf("%sBREAK", prompt);
+    assert_int_equal(condition_cut(&c, f.m, &f.r, &e), ERR_ARG);
+    assert_err(e, ERR_ARG, "the prompt has more than 4800 tokens; shorten it");
+    free((char *)f.r.negative);
     teardown(&f);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prompts_of_diffusers),    cmocka_unit_test(rows_are_independent),
-        cmocka_unit_test(absent_negative_of_sdxl), cmocka_unit_test(clip_skip),
-        cmocka_unit_test(long_prompts_are_cut),
+        cmocka_unit_test(prompts_of_diffusers),
+        cmocka_unit_test(rows_are_independent),
+        cmocka_unit_test(absent_negative_of_sdxl),
+        cmocka_unit_test(clip_skip),
+        cmocka_unit_test(chunks_are_independent),
+        cmocka_unit_test(chunks_are_remembered),
+        cmocka_unit_test(too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

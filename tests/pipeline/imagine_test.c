@@ -243,6 +243,8 @@ CASE(sd_turbo_4, "sd-turbo-4", NULL, NULL)
 CASE(sd15_control, "sd15-control", NULL, NULL)
 CASE(sd15_controls, "sd15-controls", NULL, NULL)
 CASE(sdxl_control, "sdxl-control", NULL, NULL)
+CASE(sd15_long, "sd15-long", NULL, NULL)
+CASE(sdxl_long, "sdxl-long", NULL, NULL)
 CASE(sd15_single_file, "sd15-euler", "sd15", NULL)
 CASE(sd_turbo_single_file, "sd-turbo-4", "sd21", NULL)
 CASE(sdxl_single_file, "sdxl-euler", "sdxl", NULL)
@@ -257,6 +259,7 @@ int main(void)
         cmocka_unit_test(sd21_euler_v),     cmocka_unit_test(sd21_ddim_v),
         cmocka_unit_test(sdxl_euler),       cmocka_unit_test(sdxl_no_negative),
         cmocka_unit_test(sd_turbo_1),       cmocka_unit_test(sd_turbo_4),
+        cmocka_unit_test(sd15_long),        cmocka_unit_test(sdxl_long),
         cmocka_unit_test(sd15_single_file), cmocka_unit_test(sd_turbo_single_file),
         cmocka_unit_test(sd15_odd_size),    cmocka_unit_test(sdxl_single_file),
         cmocka_unit_test(sd15_generic),     cmocka_unit_test(sd15_control),

@@ -4,8 +4,9 @@
 The models are those of tests/data/manifests/<manifest>.txt, F16 hash weights computed in float32.
 Every 4-D tensor is NHWC. Each file holds
 
-    ids.prompt, ids.negative   I32 [77]; SDXL also ids_2.*; negative only where guidance is on
-    prompt_embeds              every `stride`-th value of [2 or 1, 77, channels], negative first
+    ids.prompt, ids.negative   I32 [77]; SDXL also ids_2.*; negative only where guidance is on; not
+                               for `weighted` prompts, which are read by A1111's rules (prompts.py)
+    prompt_embeds              every `stride`-th value of [2 or 1, 77 n, channels], negative first
     pooled, time_ids           SDXL: [2, channels], [2, 6], negative first
     image_in                   img2img: [1, h, w, 3] in [-1, 1]
     init                       img2img: [1, h/8, w/8, 4] the picture's latent, scaled
@@ -35,11 +36,14 @@ from safetensors.numpy import save_file
 
 import configs
 import hash_weights
+import prompts
 from manifest import WEIGHTED
 from models import DATA, SAMPLE, make, nchw, nhwc
 
 PROMPT = "a lighthouse at dusk, oil on canvas, stormy sea, 35mm"
 NEGATIVE = "blurry, low quality"
+LONG = ("a (lighthouse:1.3) at dusk, ((oil on canvas)), [stormy] sea, " + "waves, rocks and (gulls:0.6), " * 14 +
+        "BREAK in the style of (nobody in particular:1.2)")
 SAMPLERS = {
     "euler": diffusers.EulerDiscreteScheduler,
     "euler_a": diffusers.EulerAncestralDiscreteScheduler,
@@ -79,11 +83,47 @@ CASES = {
     "sd-turbo-4": case("sd-turbo", "euler", steps=4, guidance=0.0, negative="", width=96),
     "sdxl-euler": case("sdxl", "euler", guidance=5.0, width=96),
     "sdxl-dpmpp-2m-karras-no-negative": case("sdxl", "dpmpp_2m", "karras", guidance=5.0, negative=None, height=96),
+    "sd15-long": case("sd15", "euler", weighted=True, prompt=LONG, negative="(blurry:1.4), [low quality]"),
+    "sdxl-long": case("sdxl", "euler", guidance=5.0, weighted=True, prompt="(blurry:0.7)", negative=LONG, steps=2),
     "sd15-control": case("sd15", "euler", controls=[control("controlnet-sd15", 0.8)]),
     "sd15-controls": case("sd15", "ddim", steps=6, controls=[
         control("controlnet-sd15", 0.7, 0.0, 0.6), control("controlnet-sd15", -0.5, 0.3, 1.0)]),
     "sdxl-control": case("sdxl", "euler", guidance=5.0, controls=[control("controlnet-sdxl", 1.0, 0.0, 0.8)]),
 }
+
+
+def emphasized(text, encoder, tokenizer, penultimate):
+    """A1111's arithmetic: each chunk for itself, states times weights, scaled back to their mean."""
+    states, pooled = [], None
+    for ids, weights in prompts.chunks_of(prompts.parts_of(text), tokenizer, 75):
+        rest = 75 - len(ids)
+        full = [prompts.BOS, *ids, prompts.EOS] + [tokenizer.pad_token_id] * rest
+        out = encoder(torch.tensor([full]), output_hidden_states=True)
+        x = out.hidden_states[-2] if penultimate else out.last_hidden_state
+        w = torch.tensor([1.0, *weights, 1.0] + [1.0] * rest)[None, :, None]
+        states.append(x if bool((w == 1).all()) else x * w * (x.mean() / (x * w).mean()))
+        pooled = out[0] if pooled is None else pooled
+    return states, pooled
+
+
+def embeds(pipe, prompt, negative):
+    """What a pipeline takes in place of prompts; the shorter one is followed by chunks of nothing."""
+    encoders = [(pipe.text_encoder, pipe.tokenizer)]
+    xl = hasattr(pipe, "text_encoder_2")
+    if xl:
+        encoders.append((pipe.text_encoder_2, pipe.tokenizer_2))
+    rows = {}
+    for name, text in ("prompt_embeds", prompt), ("negative_prompt_embeds", negative):
+        rows[name] = [emphasized(text, e, t, xl) for e, t in encoders]
+    n = max(len(states) for row in rows.values() for states, _ in row)
+    out = {}
+    for name, row in rows.items():
+        for (states, _), (e, t) in zip(row, encoders):
+            states += emphasized("", e, t, xl)[0] * (n - len(states))
+        out[name] = torch.cat([torch.cat(states, 1) for states, _ in row], 2)
+        if xl:
+            out[name.replace("prompt", "pooled_prompt")] = row[1][1]
+    return out
 
 
 def tokenizer(config):
@@ -120,6 +160,9 @@ class Run:
         self.c, self.dtype, self.pipe = c, dtype, pipeline(c, dtype)
         self.pipe.set_progress_bar_config(disable=True)
         self.out, self.meta, self.latents, self.timesteps = {}, {}, [], []
+        self.texts = {"prompt": c["prompt"], "negative_prompt": c["negative"]}
+        if c.get("weighted"):
+            self.texts = embeds(self.pipe, c["prompt"], c["negative"])
         self.generator = torch.Generator().manual_seed(c["seed"])
         self.noise = torch.Generator().manual_seed(c["seed"])
         for suffix in ("", "_2"):
@@ -191,7 +234,7 @@ class Run:
             return values
 
         self.out["image"] = self.pipe(
-            c["prompt"], negative_prompt=c["negative"], num_inference_steps=c["steps"],
+            **self.texts, num_inference_steps=c["steps"],
             guidance_scale=c["guidance"], generator=self.generator, output_type="np",
             callback_on_step_end=after_step, **size).images
         self._check_start()
