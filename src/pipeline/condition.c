@@ -15,7 +15,7 @@
 struct condition_part {
     const struct image_text *text;
     struct chunks chunks[2];    /* of each row of the condition */
-    struct encode_options o;    /* how to encode them */
+    struct encode_request how;  /* how to encode them */
     struct encode_result *rows; /* owned; [n, n_chunks], padded with the chunk of "" */
     float *states;              /* owned; what they point to */
 };
@@ -55,7 +55,7 @@ static int alloc_rows(struct condition_part *p, const struct condition *c, struc
 {
     const struct clip *m = &p->text->encoder;
     size_t n = (size_t)(c->n * c->n_chunks), hidden = (size_t)(m->n_ctx * m->n_embd);
-    size_t pooled = p->o.pooled ? (size_t)m->projection->dim[0] : 0;
+    size_t pooled = p->how.pooled ? (size_t)m->projection->dim[0] : 0;
     p->rows = mem_try_array(n, sizeof(*p->rows), "the prompt's embedding", e);
     p->states = mem_try_array(n * (hidden + pooled), sizeof(float), "the prompt's embedding", e);
     if (!p->rows || !p->states)
@@ -84,8 +84,10 @@ static int encode(struct condition_part *p, struct image_model *m, struct backen
         size_t k = i % (size_t)c->n_chunks;
         memcpy(ids + i * n_ctx, k < x->n ? x->ids + k * n_ctx : empty.ids, n_ctx * sizeof(*ids));
     }
+    p->how.ids = ids;
+    p->how.n = n;
     if (!rc)
-        rc = encode_chunks(m, b, &p->o, ids, n, p->rows, e);
+        rc = encode_chunks(m, b, &p->how, p->rows, e);
     for (size_t i = 0; i < n && !rc; i++) {
         const struct chunks *x = &p->chunks[i / (size_t)c->n_chunks];
         size_t k = i % (size_t)c->n_chunks;
@@ -147,14 +149,14 @@ static int begin(struct condition_part *p, int i, const struct image_model *m,
 {
     bool xl = m->family == IMAGE_SDXL;
     *p = (struct condition_part){.text = &m->text[i],
-                                 .o = {.which = i,
-                                       .skip = r->clip_skip - 1 + (xl ? 1 : 0),
-                                       .final_norm = !xl,
-                                       .pooled = xl && i == 1,
-                                       .precision = r->precision,
-                                       .adapters = r->adapters,
-                                       .cancel = r->cancel}};
-    if (p->o.skip >= p->text->encoder.n_layer)
+                                 .how = {.which = i,
+                                         .skip = r->clip_skip - 1 + (xl ? 1 : 0),
+                                         .final_norm = !xl,
+                                         .pooled = xl && i == 1,
+                                         .precision = r->precision,
+                                         .adapters = r->adapters,
+                                         .cancel = r->cancel}};
+    if (p->how.skip >= p->text->encoder.n_layer)
         return err_set(e, ERR_ARG, "clip skip %d: the text encoder has only %d layers",
                        r->clip_skip, p->text->encoder.n_layer);
     return 0;
@@ -206,7 +208,7 @@ int condition_encode(struct condition *c, struct image_model *m, struct backend 
         if (!rc)
             place(c, m, p, at);
         at += p->text->encoder.n_embd;
-        if (!rc && p->o.pooled)
+        if (!rc && p->how.pooled)
             place_added(c, m, p, r);
     }
     if (!rc && c->add && r->guided && !r->negative && m->zero_negative)

@@ -21,7 +21,7 @@
 /* One call's work. */
 struct encoding {
     struct image_model *m;
-    const struct encode_options *o;
+    const struct encode_request *r;
     const struct image_text *text;
     struct tape *tape;
     struct tensor *ids;
@@ -37,15 +37,15 @@ static size_t n_hidden(const struct encoding *x)
 
 static size_t n_pooled(const struct encoding *x)
 {
-    return x->o->pooled ? (size_t)x->text->encoder.projection->dim[0] : 0;
+    return x->r->pooled ? (size_t)x->text->encoder.projection->dim[0] : 0;
 }
 
 /* Everything that the states of a chunk follow from, but for the weights. */
 static int write_key(struct encoding *x, const struct backend *b, const int32_t *ids, struct err *e)
 {
-    const struct encode_options *o = x->o;
+    const struct encode_request *r = x->r;
     const struct clip *c = &x->text->encoder;
-    const int head[] = {o->which, o->skip, o->final_norm, o->pooled, (int)o->precision};
+    const int head[] = {r->which, r->skip, r->final_norm, r->pooled, (int)r->precision};
     struct buf *key = &x->key;
     buf_reset(key);
     buf_append(key, head, sizeof(head));
@@ -55,7 +55,7 @@ static int write_key(struct encoding *x, const struct backend *b, const int32_t 
         int32_t id = own ? -1 : ids[i];
         buf_append(key, &id, sizeof(id));
         if (own)
-            buf_append(key, o->vectors + (ids[i] - c->n_vocab) * c->n_embd,
+            buf_append(key, r->vectors + (ids[i] - c->n_vocab) * c->n_embd,
                        (size_t)c->n_embd * sizeof(float));
     }
     return buf_failed(key) ? err_set(e, ERR_NOMEM, "not enough memory for a prompt's tokens") : 0;
@@ -64,7 +64,7 @@ static int write_key(struct encoding *x, const struct backend *b, const int32_t 
 /* LoRAs change the weights, which no key holds. */
 static bool remembers(const struct encoding *x)
 {
-    return !x->o->adapters || x->o->adapters->by_weight.n == 0;
+    return !x->r->adapters || x->r->adapters->by_weight.n == 0;
 }
 
 static void copy(const struct encoding *x, const struct encode_result *from,
@@ -73,7 +73,7 @@ static void copy(const struct encoding *x, const struct encode_result *from,
     if (from == to)
         return;
     memcpy(to->hidden, from->hidden, n_hidden(x) * sizeof(float));
-    if (x->o->pooled)
+    if (x->r->pooled)
         memcpy(to->pooled, from->pooled, n_pooled(x) * sizeof(float));
 }
 
@@ -111,21 +111,21 @@ static int remember(struct encoding *x, const struct backend *b, const int32_t *
 static void record(struct encoding *x)
 {
     const struct clip *c = &x->text->encoder;
-    struct tape *t = x->tape = tape_new(x->o->precision);
-    tape_adapt(t, x->o->adapters);
+    struct tape *t = x->tape = tape_new(x->r->precision);
+    tape_adapt(t, x->r->adapters);
     int64_t n = (int64_t)x->n;
     x->ids = tape_input(t, DTYPE_I32, "ids", 2, (int64_t[]){n, c->n_ctx});
-    x->out = (struct clip_output){.skip = x->o->skip, .final_norm = x->o->final_norm};
-    if (x->o->pooled)
+    x->out = (struct clip_output){.skip = x->r->skip, .final_norm = x->r->final_norm};
+    if (x->r->pooled)
         x->out.eos = tape_input(t, DTYPE_I32, "eos", 1, (int64_t[]){n});
-    if (x->o->n_vectors) {
+    if (x->r->n_vectors) {
         x->out.vectors = tape_input(t, DTYPE_F32, "vectors", 2,
-                                    (int64_t[]){(int64_t)x->o->n_vectors, c->n_embd});
+                                    (int64_t[]){(int64_t)x->r->n_vectors, c->n_embd});
         x->out.select = tape_input(t, DTYPE_I32, "select", 2, (int64_t[]){n, c->n_ctx});
     }
     clip_forward(t, c, x->ids, &x->out);
     x->out.hidden = tape_keep(t, op_cast(t, x->out.hidden, DTYPE_F32));
-    if (x->o->pooled)
+    if (x->r->pooled)
         x->out.pooled = tape_keep(t, op_cast(t, x->out.pooled, DTYPE_F32));
 }
 
@@ -158,19 +158,20 @@ static void read_row(const struct encoding *x, size_t i, const struct encode_res
                n_proj * sizeof(float));
 }
 
-/* Runs the encoder for the x->n chunks at[0..n) of `ids`. */
-static int run(struct encoding *x, struct backend *b, const int32_t *ids, const size_t *at,
+/* Runs the encoder for the x->n chunks at[0..n). */
+static int run(struct encoding *x, struct backend *b, const size_t *at,
                const struct encode_result *out, struct err *e)
 {
     size_t n_ctx = (size_t)x->text->encoder.n_ctx;
+    const int32_t *ids = x->r->ids;
     record(x);
     int rc = tape_plan(x->tape, e);
     if (!rc && x->out.vectors)
-        memcpy(x->out.vectors->data, x->o->vectors, tensor_size(x->out.vectors));
+        memcpy(x->out.vectors->data, x->r->vectors, tensor_size(x->out.vectors));
     for (size_t i = 0; i < x->n && !rc; i++)
         write_row(x, i, ids + at[i] * n_ctx);
     if (!rc)
-        rc = cancel_run(x->tape, b, x->o->cancel, e);
+        rc = cancel_run(x->tape, b, x->r->cancel, e);
     for (size_t i = 0; i < x->n && !rc; i++) {
         read_row(x, i, &out[at[i]]);
         rc = remember(x, b, ids + at[i] * n_ctx, &out[at[i]], e);
@@ -190,26 +191,26 @@ static size_t twin(const int32_t *ids, size_t n_ctx, size_t i)
     return k;
 }
 
-int encode_chunks(struct image_model *m, struct backend *b, const struct encode_options *o,
-                  const int32_t *ids, size_t n, const struct encode_result *out, struct err *e)
+int encode_chunks(struct image_model *m, struct backend *b, const struct encode_request *r,
+                  const struct encode_result *out, struct err *e)
 {
-    struct encoding x = {.m = m, .o = o, .text = &m->text[o->which]};
+    struct encoding x = {.m = m, .r = r, .text = &m->text[r->which]};
     size_t n_ctx = (size_t)x.text->encoder.n_ctx, at[MAX_BATCH];
     int rc = 0;
     buf_init(&x.key, MAX_KEY);
-    for (size_t i = 0; i < n && !rc; i++) {
-        bool known = twin(ids, n_ctx, i) < i;
+    for (size_t i = 0; i < r->n && !rc; i++) {
+        bool known = twin(r->ids, n_ctx, i) < i;
         if (!known)
-            rc = recall(&x, b, ids + i * n_ctx, &out[i], &known, e);
+            rc = recall(&x, b, r->ids + i * n_ctx, &out[i], &known, e);
         if (!known)
             at[x.n++] = i;
         if (!rc && x.n == MAX_BATCH)
-            rc = run(&x, b, ids, at, out, e);
+            rc = run(&x, b, at, out, e);
     }
     if (!rc && x.n)
-        rc = run(&x, b, ids, at, out, e);
-    for (size_t i = 0; i < n && !rc; i++)
-        copy(&x, &out[twin(ids, n_ctx, i)], &out[i]);
+        rc = run(&x, b, at, out, e);
+    for (size_t i = 0; i < r->n && !rc; i++)
+        copy(&x, &out[twin(r->ids, n_ctx, i)], &out[i]);
     buf_release(&x.key);
     return rc;
 }

@@ -19,8 +19,10 @@ struct backend;
 struct err;
 struct image_model;
 
-/* How to encode. What decides about the states is part of the cache's key. */
-struct encode_options {
+/* What to encode and how. All that decides about a chunk's states is part of the cache's key. */
+struct encode_request {
+    const int32_t *ids; /* [n, n_ctx] */
+    size_t n;
     int which;       /* text encoder 0 or 1 */
     int skip;        /* layers left out at the end */
     bool final_norm; /* normalise the state */
@@ -39,8 +41,8 @@ struct encode_result {
     float *pooled; /* [n_proj] or NULL */
 };
 
-/* ids [n, n_ctx]: fills out[0..n). ERR_CANCELLED, ERR_NOMEM. */
-int encode_chunks(struct image_model *m, struct backend *b, const struct encode_options *o,
-                  const int32_t *ids, size_t n, const struct encode_result *out, struct err *e);
+/* Fills out[0..n). ERR_CANCELLED, ERR_NOMEM. */
+int encode_chunks(struct image_model *m, struct backend *b, const struct encode_request *r,
+                  const struct encode_result *out, struct err *e);
 
 #endif
