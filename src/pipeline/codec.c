@@ -3,7 +3,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "format/picture.h"
+#include "format/mask.h"
 #include "format/resize.h"
 #include "pipeline/cancel.h"
 #include "pipeline/image_model.h"
@@ -174,6 +174,14 @@ static int encode_map(const struct codec_encode *x, struct backend *b, const str
     return rc;
 }
 
+/* picture [h, w, 3] in [-1, 1] */
+static void hide(const struct mask *m, float *picture)
+{
+    for (size_t i = 0; i < (size_t)m->width * (size_t)m->height; i++)
+        if (m->data[i] > 0)
+            memset(picture + i * 3, 0, 3 * sizeof(*picture));
+}
+
 static int run_encode(const struct codec_encode *x, struct backend *b, const struct picture *fitted,
                       float *latent, struct err *e)
 {
@@ -195,6 +203,8 @@ static int run_encode(const struct codec_encode *x, struct backend *b, const str
     if (!map.data)
         return ERR_NOMEM;
     picture_to_tensor(fitted, map.data);
+    if (x->hide)
+        hide(x->hide, map.data);
     if (bands.n)
         rc = bands_run(&bands, b, x->cancel, &map, e);
     if (!rc)

@@ -9,6 +9,7 @@
 struct backend;
 struct err;
 struct image_model;
+struct mask;
 struct picture;
 struct tape;
 struct tensor;
@@ -47,7 +48,8 @@ struct codec_encode {
     int h, w;
     enum dtype precision;
     const atomic_bool *cancel;
-    long band_pixels; /* > 0: in bands of about so many, however small the picture is */
+    long band_pixels;        /* > 0: in bands of about so many, however small the picture is */
+    const struct mask *hide; /* mid-grey where it covers the fitted picture; or NULL */
 };
 int codec_encode(const struct codec_encode *x, struct backend *b, float *latent, struct err *e);
 

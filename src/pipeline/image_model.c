@@ -88,11 +88,12 @@ static int check_widths(const struct image_model *m, struct err *e)
     if (latent != m->unet.n_out)
         return err_set(e, ERR_FORMAT, "%s: the UNet makes latents of %d channels, the VAE needs %d",
                        path, (int)m->unet.n_out, (int)latent);
-    if (m->unet.n_in != m->unet.n_out)
+    if (m->unet.n_in != m->unet.n_out && m->unet.n_in != 2 * m->unet.n_out + 1)
         return err_set(e, ERR_UNSUPPORTED,
-                       "%s: the UNet takes %d channels and gives %d: an inpainting model, which "
-                       "cannot draw from a prompt alone",
-                       path, (int)m->unet.n_in, (int)m->unet.n_out);
+                       "%s: the UNet takes %d channels and gives %d; ordinary models take %d, "
+                       "inpainting models %d",
+                       path, (int)m->unet.n_in, (int)m->unet.n_out, (int)m->unet.n_out,
+                       (int)(2 * m->unet.n_out + 1));
     return 0;
 }
 

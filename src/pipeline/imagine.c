@@ -11,6 +11,7 @@
 #include "pipeline/control.h"
 #include "pipeline/guidance.h"
 #include "pipeline/image_model.h"
+#include "pipeline/inpaint.h"
 #include "pipeline/memory.h"
 #include "pipeline/sampler.h"
 #include "tensor/backend.h"
@@ -38,6 +39,7 @@ struct job {
     struct unet_input in;
     struct tensor *out; /* [cond.n, h, w, c] f32 */
     struct codec codec;
+    struct inpaint inpaint;
     float *x, *model, *image; /* [h, w, c]: state, model's output, source picture's latent */
 };
 
@@ -55,7 +57,9 @@ void imagine_init(struct imagine_request *r, const struct image_model *m, const 
         .eta = -1,
         .n_pictures = 1,
         .clip_skip = 1,
-        .strength = 0.75,
+        .strength = inpaint_wanted(m, NULL) ? 1 : 0.75,
+        .mask_seam = INPAINT_SEAM,
+        .mask_padding = INPAINT_PADDING,
         .precision = b && strstr(b->name, "bf16") ? DTYPE_BF16 : DTYPE_F32,
     };
 }
@@ -87,6 +91,11 @@ static int check(const struct job *j, struct err *e)
     if (!(r->variation_strength >= 0 && r->variation_strength <= 1))
         return err_set(e, ERR_ARG, "variation strength %g: must be from 0 to 1",
                        r->variation_strength);
+    if (r->mask && !r->image)
+        return err_set(e, ERR_ARG, "there is a mask but no picture to draw into; give one");
+    if (r->mask_seam < 0 || r->mask_padding < 0)
+        return err_set(e, ERR_ARG, "seam %d, padding %d: both must be at least 0", r->mask_seam,
+                       r->mask_padding);
     if (r->image && !(r->strength > 0 && r->strength <= 1))
         return err_set(e, ERR_ARG, "strength %g: must be above 0 and at most 1", r->strength);
     return 0;
@@ -193,10 +202,13 @@ static int evaluate(struct job *j, const struct sampler *s, struct err *e)
     float *in = j->in.x->data;
     const float *out = j->out->data;
     int n = j->cond.n;
-    sampler_scale_input(s, j->x, in);
+    size_t n_in = (size_t)tensor_n(j->in.x) / (size_t)n;
+    sampler_scale_input(s, j->x, j->inpaint.nine ? j->model : in);
+    if (j->inpaint.nine)
+        inpaint_input(&j->inpaint, j->model, in);
     for (int i = 0; i < n; i++) {
         if (i)
-            memcpy(in + (size_t)i * j->n, in, j->n * sizeof(*in));
+            memcpy(in + (size_t)i * n_in, in, n_in * sizeof(*in));
         unet_sinusoid(sampler_timestep(s), (float *)j->in.time->data + i * j->m->unet.n_time,
                       j->m->unet.n_time);
     }
@@ -214,7 +226,7 @@ static int evaluate(struct job *j, const struct sampler *s, struct err *e)
 static int sample(struct job *j, struct sampler *s, int picture, struct err *e)
 {
     int rc = 0;
-    if (j->r->image)
+    if (j->r->image && !(j->r->mask && j->r->strength == 1))
         rc = sampler_start_image(s, j->image, j->r->strength, j->x, e);
     else
         sampler_start(s, j->x);
@@ -225,6 +237,7 @@ static int sample(struct job *j, struct sampler *s, int picture, struct err *e)
         if (rc)
             break;
         sampler_step(s, j->x, j->model, j->cond.n > 1 ? j->out->data : NULL);
+        inpaint_keep(&j->inpaint, s, j->image, j->x);
         if (j->r->on_latent)
             j->r->on_latent(j->x, sampler_n_done(s) - 1, j->r->ctx);
     }
@@ -249,6 +262,8 @@ static int draw(struct job *j, int i, struct err *e)
                               .c = (int)j->m->unet.n_out};
     int rc = noise_init(&noise, &o, e);
     if (!rc)
+        rc = inpaint_begin(&j->inpaint, &o, e);
+    if (!rc)
         rc = sampler_init(&s, r->sampler, &j->schedule, &noise, e);
     if (!rc)
         rc = plan(j, e);
@@ -259,6 +274,8 @@ static int draw(struct job *j, int i, struct err *e)
         rc = progress(j, IMAGINE_DECODE, &s, i);
     if (!rc)
         rc = decode(j, &p, e);
+    if (!rc)
+        rc = inpaint_paste(&j->inpaint, &p, e);
     if (!rc && r->on_picture)
         rc = r->on_picture(&p, i, o.seed, r->ctx);
     picture_release(&p);
@@ -273,6 +290,25 @@ static int open_controls(struct job *j, struct err *e)
     struct control_request x = {j->m, r->controls,  r->n_controls, j->h,
                                 j->w, r->precision, r->cancel};
     return control_open(&j->control, j->b, &x, e);
+}
+
+/* The source picture's latent, and what a mask needs. */
+static int open_source(struct job *j, struct err *e)
+{
+    const struct imagine_request *r = j->r;
+    struct inpaint_request x = {j->m,         r->image,     r->mask,      j->h,
+                                j->w,         r->mask_seam, r->mask_area, r->mask_padding,
+                                r->precision, r->cancel};
+    int rc = inpaint_wanted(j->m, r->mask) ? inpaint_open(&j->inpaint, j->b, &x, e) : 0;
+    if (rc || !r->image)
+        return rc;
+    struct codec_encode source = {.m = j->m,
+                                  .picture = r->mask ? &j->inpaint.source : r->image,
+                                  .h = j->h,
+                                  .w = j->w,
+                                  .precision = r->precision,
+                                  .cancel = r->cancel};
+    return codec_encode(&source, j->b, j->image, e);
 }
 
 static int prepare(struct job *j, struct err *e)
@@ -306,11 +342,7 @@ static int prepare(struct job *j, struct err *e)
         rc = condition_encode(&j->cond, j->m, j->b, &text, e);
     if (!rc)
         rc = alloc_latents(j, e);
-    if (!rc && r->image) {
-        struct codec_encode x = {j->m, r->image, j->h, j->w, r->precision, r->cancel, 0};
-        rc = codec_encode(&x, j->b, j->image, e);
-    }
-    return rc;
+    return rc ? rc : open_source(j, e);
 }
 
 int imagine(struct image_model *m, struct backend *b, const struct imagine_request *r,
@@ -322,6 +354,7 @@ int imagine(struct image_model *m, struct backend *b, const struct imagine_reque
         rc = draw(&j, i, e);
     if (rc == ERR_CANCELLED)
         err_set(e, rc, "cancelled");
+    inpaint_release(&j.inpaint);
     control_release(&j.control);
     codec_release(&j.codec);
     tape_free(j.tape);

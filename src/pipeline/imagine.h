@@ -57,11 +57,16 @@ struct imagine_request {
     int n_controls;
     const struct imagine_lora *loras; /* n_loras of them; their order does not matter */
     int n_loras;
-    enum dtype precision; /* of activations: DTYPE_F32 or DTYPE_BF16 */
+    const struct picture *mask; /* with `image`: white is drawn anew, black stays; or NULL */
+    int mask_seam;              /* pixels of transition inside the mask */
+    bool mask_area;             /* draw the mask's surroundings only, at the full size */
+    int mask_padding;           /* pixels of `image` around the mask to draw with it */
+    enum dtype precision;       /* of activations: DTYPE_F32 or DTYPE_BF16 */
 
     /* Called from imagine() in its thread. A non-zero result ends the request with that code. */
     int (*on_progress)(const struct imagine_progress *p, void *ctx);
-    /* The finished picture, RGB, owned by imagine(); copy or write it. */
+    /* The finished picture, owned by imagine(); copy or write it. RGB of the request's size; with
+     * a mask it has the source's alpha, with mask_area the source's size. */
     int (*on_picture)(const struct picture *p, int i, uint64_t seed, void *ctx);
     void *ctx;
     const atomic_bool *cancel; /* polled after every op; true ends with ERR_CANCELLED; or NULL */

@@ -159,6 +159,15 @@ void sampler_start(struct sampler *s, float *x)
         x[i] = (float)(x[i] * s->schedule->init_scale);
 }
 
+void sampler_noised(const struct sampler *s, const float *latent, const float *noise, float *x)
+{
+    double sigma = sampler_done(s) ? 0 : s->schedule->steps[s->index].sigma;
+    struct sampler_level at = kinds[s->kind].in_sigma ? (struct sampler_level){1, sigma}
+                                                      : sampler_level(sigma);
+    for (size_t i = 0; i < s->n; i++)
+        x[i] = (float)(at.signal * latent[i] + at.noise * noise[i]);
+}
+
 int sampler_start_image(struct sampler *s, const float *latent, double strength, float *x,
                         struct err *e)
 {
@@ -167,12 +176,8 @@ int sampler_start_image(struct sampler *s, const float *latent, double strength,
         return err_set(e, ERR_ARG, "strength %g: should be above 0 and at most 1", strength);
     int taken = (int)(n * strength);
     rewind_to(s, (n - (taken > 0 ? taken : 1)) * per_step);
-    double sigma = s->schedule->steps[s->begin].sigma;
-    struct sampler_level at = kinds[s->kind].in_sigma ? (struct sampler_level){1, sigma}
-                                                      : sampler_level(sigma);
     noise_fill(s->noise, s->draw);
-    for (size_t i = 0; i < s->n; i++)
-        x[i] = (float)(at.signal * latent[i] + at.noise * s->draw[i]);
+    sampler_noised(s, latent, s->draw, x);
     return 0;
 }
 

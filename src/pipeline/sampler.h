@@ -84,6 +84,10 @@ void sampler_start(struct sampler *s, float *x);
 int sampler_start_image(struct sampler *s, const float *latent, double strength, float *x,
                         struct err *e);
 
+/* x = the clean latent with this noise, [n] each, at the level of the next evaluation; the latent
+ * itself when all is done. */
+void sampler_noised(const struct sampler *s, const float *latent, const float *noise, float *x);
+
 bool sampler_done(const struct sampler *s);
 int sampler_n_steps(const struct sampler *s);     /* model evaluations in all, from the start */
 int sampler_n_done(const struct sampler *s);      /* of these, done */

@@ -67,7 +67,7 @@ static void scale_and_shift(const char *variant)
     struct image_model *m = codec_model(variant, &file);
     double *scale = m->tiny_vae ? &m->taesd.scale : &m->vae.scale;
     double *shift = m->tiny_vae ? &m->taesd.shift : &m->vae.shift;
-    struct codec_encode x = {m, &in, H, W, DTYPE_F32, NULL, 0};
+    struct codec_encode x = {m, &in, H, W, DTYPE_F32, NULL, 0, NULL};
     assert_ok(cpu_backend_new(&b, 2, NULL, &e), e);
     *scale = 1;
     assert_ok(codec_encode(&x, b, z, &e), e);
@@ -113,7 +113,7 @@ static void in_bands(void **state)
     struct picture in = gradient(W * 8, H * 8), whole, bands;
     float z[H * W * C], again[H * W * C];
     struct image_model *m = codec_model("vae-kl", &file);
-    struct codec_encode x = {m, &in, H, W, DTYPE_F32, NULL, 0};
+    struct codec_encode x = {m, &in, H, W, DTYPE_F32, NULL, 0, NULL};
     assert_ok(cpu_backend_new(&b, 2, NULL, &e), e);
     assert_ok(codec_encode(&x, b, z, &e), e);
     x.band_pixels = 200;
@@ -136,7 +136,7 @@ static void in_bands(void **state)
     codec_model_free(m, file);
 
     m = codec_model("taesd", &file);
-    x = (struct codec_encode){m, &in, H, W, DTYPE_F32, NULL, 200};
+    x = (struct codec_encode){m, &in, H, W, DTYPE_F32, NULL, 200, NULL};
     assert_ok(codec_encode(&x, b, again, &e), e);
     assert_ok(codec_init(&c, m, H, W, DTYPE_F32, &e), e);
     assert_int_equal(codec_use_bands(&c, 200, &e), ERR_UNSUPPORTED);
@@ -182,7 +182,7 @@ static void missing_sides(void **state)
         assert_err(e, ERR_FORMAT, "no VAE decoder");
         codec_release(&c);
         e = (struct err){0};
-        struct codec_encode x = {m, &in, H, W, DTYPE_F32, NULL, 0};
+        struct codec_encode x = {m, &in, H, W, DTYPE_F32, NULL, 0, NULL};
         assert_int_equal(codec_encode(&x, NULL, NULL, &e), ERR_FORMAT);
         assert_err(e, ERR_FORMAT, "no VAE encoder");
         picture_release(&in);
@@ -214,7 +214,7 @@ static void cancelled(void **state)
     float z[H * W * C] = {0};
     atomic_bool cancel = true;
     struct image_model *m = codec_model("taesd", &file);
-    struct codec_encode x = {m, &in, H, W, DTYPE_F32, &cancel, 0};
+    struct codec_encode x = {m, &in, H, W, DTYPE_F32, &cancel, 0, NULL};
     assert_ok(cpu_backend_new(&b, 1, NULL, &e), e);
     assert_int_equal(codec_encode(&x, b, z, &e), ERR_CANCELLED);
     e = (struct err){0};

@@ -203,6 +203,10 @@ TINY = {
                  clip(192, 4, "gelu", 128), vae(_TINY_VAE, **XL_VAE)),
     "taesd": {"vae": taesd(32)},
 }
+# Inpainting models: noisy latent, mask, latent of the picture without what the mask covers.
+for _family in ("sd15", "sdxl"):
+    TINY[_family + "-inpaint"] = copy.deepcopy(TINY[_family])
+    TINY[_family + "-inpaint"]["unet"]["in_channels"] = 9
 _TINY_HINT = [16, 16, 32, 64]
 for _family in ("sd15", "sdxl"):
     TINY["controlnet-" + _family] = {"controlnet": controlnet(TINY[_family]["unet"], _TINY_HINT)}

@@ -211,6 +211,9 @@ def main():
             lines = ldm_map(model, config)
             prove(model, config, lines)
             write_map(model, lines, f"manifests/{model}.txt")
+    for model in ("sd15-inpaint", "sdxl-inpaint"):
+        config = configs.get(configs.TINY, model)
+        manifest.write(DATA / "manifests" / f"{model}.txt", config, f"A whole tiny {model} checkpoint.")
     for half, lines in taesd_maps().items():
         write_map(half, lines, "manifests/taesd.txt")
     for model, config in configs.FULL.items():

@@ -15,10 +15,11 @@ Every 4-D tensor is NHWC. Each file holds
     timesteps                  F32 [steps], what the UNet is told
     latents                    [steps, h/8, w/8, 4] after each step
     image                      [1, h, w, 3] in [0, 1]
+    mask                       inpainting: [1, h, w, 1], 1 is drawn anew
     control.<i>                ControlNets: [1, h, w, 3] in [0, 1], their pictures
 
 and the metadata key `case`, JSON: manifest, prompt, negative, seed, steps, guidance, sampler, schedule,
-width, height, strength (sampler and schedule by Lar's names; "model" is the scheduler file's own),
+width, height, strength, inpaint (sampler and schedule by Lar's names; "model" is the scheduler file's own),
 controls: a list of {manifest, weight, start, end}.
 """
 
@@ -85,6 +86,11 @@ CASES = {
     "sdxl-dpmpp-2m-karras-no-negative": case("sdxl", "dpmpp_2m", "karras", guidance=5.0, negative=None, height=96),
     "sd15-long": case("sd15", "euler", weighted=True, prompt=LONG, negative="(blurry:1.4), [low quality]"),
     "sdxl-long": case("sdxl", "euler", guidance=5.0, weighted=True, prompt="(blurry:0.7)", negative=LONG, steps=2),
+    "sd15-inpaint": case("sd15", "euler", strength=0.8, inpaint=True, width=96),
+    "sd15-inpaint-whole": case("sd15", "ddim", strength=1.0, inpaint=True),
+    "sd15-inpaint-9": case("sd15-inpaint", "dpmpp_2m", strength=1.0, inpaint=True),
+    "sdxl-inpaint": case("sdxl", "euler_a", strength=0.7, inpaint=True, guidance=5.0),
+    "sdxl-inpaint-9": case("sdxl-inpaint", "euler", strength=0.9, inpaint=True, guidance=5.0, width=96),
     "sd15-control": case("sd15", "euler", controls=[control("controlnet-sd15", 0.8)]),
     "sd15-controls": case("sd15", "ddim", steps=6, controls=[
         control("controlnet-sd15", 0.7, 0.0, 0.6), control("controlnet-sd15", -0.5, 0.3, 1.0)]),
@@ -145,10 +151,12 @@ def pipeline(c, dtype):
                                for x in c["controls"]]
     if c["manifest"] == "sdxl" and "controls" in c:
         return diffusers.StableDiffusionXLControlNetPipeline(**parts, add_watermarker=False)
-    if c["manifest"] == "sdxl":
-        return diffusers.StableDiffusionXLPipeline(**parts, add_watermarker=False)
+    if c["manifest"].startswith("sdxl"):
+        kind = "StableDiffusionXLInpaintPipeline" if "inpaint" in c else "StableDiffusionXLPipeline"
+        return getattr(diffusers, kind)(**parts, add_watermarker=False)
     kind = "StableDiffusionImg2ImgPipeline" if "strength" in c else "StableDiffusionPipeline"
     kind = "StableDiffusionControlNetPipeline" if "controls" in c else kind
+    kind = "StableDiffusionInpaintPipeline" if "inpaint" in c else kind
     return getattr(diffusers, kind)(**parts, safety_checker=None, feature_extractor=None,
                                     requires_safety_checker=False)
 
@@ -181,7 +189,7 @@ class Run:
         self.timesteps.append(float(args[1]))
         if len(self.timesteps) > 1:
             return
-        self.first = args[0][:1]
+        self.first = args[0][:1, :4]
         embeds = kwargs["encoder_hidden_states"]
         stride = math.ceil(embeds.numel() / (8 * SAMPLE))
         while math.gcd(stride, embeds.numel()) > 1:
@@ -201,6 +209,9 @@ class Run:
         """img2img's arguments. Without `posterior` the latent is the posterior's mean."""
         c, vae = self.c, self.pipe.vae
         self.out["image_in"] = hash_weights.tensor_input("image_in", (1, c["height"], c["width"], 3))
+        if c.get("inpaint"):
+            eight = np.rint((self.out["image_in"] / 2 + 0.5) * 255).astype(np.float32)
+            self.out["image_in"] = 2 * (eight / np.float32(255)) - 1
         image = nchw(self.out["image_in"]).to(self.dtype)
         posterior = vae.encode(image).latent_dist
         if c.get("posterior"):
@@ -209,7 +220,22 @@ class Run:
             init = posterior.mode()
         init = init * vae.config.scaling_factor
         self.out["init"] = nhwc(init)
+        if c.get("inpaint"):
+            return self._inpaint(image, vae)
         return {"image": image if c.get("posterior") else init, "strength": c["strength"]}
+
+    def _inpaint(self, image, vae):
+        """A mask whose edges are those of latent cells, so that every way to shrink it agrees; latents are the
+        posteriors' means."""
+        c = self.c
+        mask = torch.zeros(1, 1, c["height"], c["width"], dtype=self.dtype)
+        mask[:, :, 16:40, 8:48] = 1
+        mask[:, :, 40:56, 24:32] = 1
+        self.out["mask"] = nhwc(mask)
+        self.pipe._encode_vae_image = lambda image, generator: (
+            vae.encode(image.to(self.dtype)).latent_dist.mode() * vae.config.scaling_factor)
+        return {"image": image, "mask_image": mask, "strength": c["strength"], "width": c["width"],
+                "height": c["height"]}
 
     def _controls(self):
         """The arguments of ControlNets; their pictures have 8 bits."""
@@ -248,7 +274,7 @@ class Run:
         scheduler, t = self.pipe.scheduler, torch.tensor([self.timesteps[0]])
         scheduler._step_index = scheduler._begin_index = None  # as before the first step
         x = nchw(self.out["noise"]) * scheduler.init_noise_sigma
-        if "init" in self.out:
+        if "init" in self.out and self.c["strength"] < 1:
             x = scheduler.add_noise(nchw(self.out["init"]), nchw(self.out["noise"]), t)
         assert torch.allclose(scheduler.scale_model_input(x, t[0]), self.first.to(x.dtype), rtol=1e-4, atol=1e-5)
 
