@@ -6,13 +6,15 @@
 #include "base/mem.h"
 #include "format/lora_file.h"
 #include "models/lora.h"
-#include "support/hash_weights.h"
+#include "support/hash_checkpoint.h"
 #include "support/test.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 /* [dims]: hash weights; a number: that. */
 static struct file_tensor make(const char *name, const json_t *v, enum dtype type)
@@ -52,6 +54,32 @@ void lora_files_write(const char *path, const json_t *tensors, enum dtype type,
         free((void *)(uintptr_t)t[i].data);
     }
     assert_ok(file_writer_commit(&w, &e), e);
+    free(t);
+}
+
+void lora_files_hollow_model(const char *manifest, const char *path)
+{
+    struct hash_manifest m = {0};
+    struct file_writer w;
+    struct err e = {0};
+    off_t size = 0;
+    assert_ok(hash_manifest_open(&m, manifest, &e), e);
+    struct file_tensor *t = mem_alloc(m.n_tensors * sizeof(*t));
+    for (size_t i = 0; i < m.n_tensors; i++) {
+        const struct hash_tensor *h = &m.tensors[i];
+        t[i] = (struct file_tensor){
+            .name = h->name, .type = DTYPE_F16, .type_name = "F16", .n_dim = h->n_dims};
+        for (int k = 0; k < h->n_dims; k++)
+            t[i].dim[k] = (int64_t)h->dims[k];
+        t[i].size = 2 * (size_t)hash_tensor_count(h);
+        size += (off_t)t[i].size;
+    }
+    assert_ok(file_writer_open(&w, path, &e), e);
+    assert_ok(safetensors_write_header(&w, t, m.n_tensors, NULL, &e), e);
+    size += ftello(w.f);
+    assert_ok(file_writer_commit(&w, &e), e);
+    assert_int_equal(truncate(path, size), 0);
+    hash_manifest_close(&m);
     free(t);
 }
 

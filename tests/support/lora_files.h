@@ -26,6 +26,10 @@ struct lora_files {
 void lora_files_open(struct lora_files *l, const struct checkpoint *c, const char *json);
 void lora_files_close(struct lora_files *l);
 
+/* Writes a manifest's checkpoint without its weights: a file with holes, for names and shapes at a
+ * model's real size. */
+void lora_files_hollow_model(const char *manifest, const char *path);
+
 /* Writes one file of such a list's "tensors", with metadata (pairs, NULL at the end; or NULL). */
 struct json_t;
 void lora_files_write(const char *path, const struct json_t *tensors, enum dtype type,
