@@ -1,9 +1,11 @@
 /* lora.h - a LoRA file laid over a checkpoint: each of its modules becomes an addition to one
  * weight (nn/adapter.h).
  *
- *     LoRA, LoCon    up (mid (down x))          used where the file is mapped
+ *     LoRA, LoCon    up (mid (down x)), used where the file is mapped
  *     LoHa           (A1 B1) o (A2 B2) is a product of rank r1 r2: row (i, j) of its down is
  *                    B1_i o B2_j, column (i, j) of its up A1_i o A2_j (Khatri-Rao)
+ *     LoKr, DoRA, full differences, and LoHas of a rank at which the product would cost more than
+ * the layer itself: the changed weight, computed once (lora_dense.h)
  */
 #ifndef LAR_MODELS_LORA_H
 #define LAR_MODELS_LORA_H
@@ -20,7 +22,8 @@ struct lora_strength {
 
 /* Lays the file over the checkpoint. Both must outlive `a`. ERR_FORMAT names file and tensor when
  * it is damaged, and says for which kind of model it was made when most of it finds no place; a few
- * modules without one are only a warning. ERR_UNSUPPORTED for kinds that cannot be computed. */
+ * modules without one are only a warning. ERR_UNSUPPORTED for what cannot be computed, ERR_NOMEM.
+ */
 int lora_apply(struct adapters *a, const struct checkpoint *c, const struct lora_file *f,
                struct lora_strength strength, struct err *e);
 

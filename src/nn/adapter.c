@@ -40,6 +40,12 @@ void adapters_replace(struct adapters *a, const char *weight, const struct tenso
     *x->weight = *w;
 }
 
+const struct tensor *adapters_weight(const struct adapters *a, const char *weight)
+{
+    const struct adapter *x = map_get_str(&a->by_weight, weight);
+    return x ? x->weight : NULL;
+}
+
 /* Puts the columns of every part's up side by side, in their type if they share one. */
 static int join(struct adapters *a, struct adapter *x, struct err *e)
 {

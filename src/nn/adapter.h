@@ -46,6 +46,8 @@ struct adapters {
 void adapters_add(struct adapters *a, const char *weight, const struct adapter_part *part);
 /* The weight to use in place of the model's; *w is copied, its data borrowed. */
 void adapters_replace(struct adapters *a, const char *weight, const struct tensor *w);
+/* What adapters_replace() was told, or NULL. */
+const struct tensor *adapters_weight(const struct adapters *a, const char *weight);
 /* Joins the `up`s of weights with several parts. ERR_NOMEM. */
 int adapters_finish(struct adapters *a, struct err *e);
 void adapters_release(struct adapters *a);

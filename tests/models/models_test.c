@@ -289,6 +289,7 @@ BOTH(controlnet_sdxl, check_controlnet("controlnet-sdxl", DTYPE_F32),
      check_controlnet("controlnet-sdxl", DTYPE_BF16))
 BOTH(lora_clip, check_lora_clip(DTYPE_F32), check_lora_clip(DTYPE_BF16))
 BOTH(lora_sd15, check_unet("lora-sd15", DTYPE_F32), check_unet("lora-sd15", DTYPE_BF16))
+BOTH(lora_dense, check_unet("lora-dense", DTYPE_F32), check_unet("lora-dense", DTYPE_BF16))
 BOTH(lora_sdxl, check_unet("lora-sdxl", DTYPE_F32), check_unet("lora-sdxl", DTYPE_BF16))
 BOTH(vae_kl, check_vae(DTYPE_F32), check_vae(DTYPE_BF16))
 BOTH(taesd, check_taesd(DTYPE_F32), check_taesd(DTYPE_BF16))
@@ -300,7 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ROWS(clip_l),    ROWS(openclip_h), ROWS(openclip_bigg),   ROWS(unet_sd15),
         ROWS(unet_sd21), ROWS(unet_sdxl),  ROWS(controlnet_sd15), ROWS(controlnet_sdxl),
-        ROWS(lora_sd15), ROWS(lora_sdxl),  ROWS(lora_clip),       ROWS(vae_kl),
-        ROWS(taesd)};
+        ROWS(lora_sd15), ROWS(lora_sdxl),  ROWS(lora_dense),      ROWS(lora_clip),
+        ROWS(vae_kl),    ROWS(taesd)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

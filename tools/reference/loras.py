@@ -65,25 +65,61 @@ def add_pair(lora, stem, module, rank, down, up, alpha=None):
         lora.set(stem + ".alpha", alpha)
 
 
-def merge(lora, model, stems):
-    """Adds what the file holds to the weights, in float64, module by module."""
+def rebuilt(core, a, b):
+    """LyCORIS' product with a Tucker core."""
+    return torch.einsum("ijhw,ip,jr->prhw", core, a, b)
+
+
+def difference(get, shape):
+    """What a module of the file adds at full strength, and what alpha is divided by."""
+    down, up, mid = get(".lora_down.weight"), get(".lora_up.weight"), get(".lora_mid.weight")
+    if get(".diff") is not None:
+        return get(".diff"), None
+    if down is not None and mid is not None:
+        return torch.einsum("om,mrhw,ri->oihw", up.flatten(1), mid, down.flatten(1)), down.shape[0]
+    if down is not None:
+        return up.flatten(1) @ down.flatten(1), down.shape[0]
+    if get(".hada_w1_a") is not None:
+        part = [get(f".hada_w{k}_a") @ get(f".hada_w{k}_b") if get(f".hada_t{k}") is None else
+                rebuilt(get(f".hada_t{k}"), get(f".hada_w{k}_a"), get(f".hada_w{k}_b")) for k in (1, 2)]
+        return part[0] * part[1], get(".hada_w1_b").shape[0]
+    rank, factors = None, []
+    for k in (1, 2):
+        a, b = get(f".lokr_w{k}_a"), get(f".lokr_w{k}_b")
+        if a is not None:
+            rank = rank or b.shape[0]
+            whole = rebuilt(get(".lokr_t2"), a, b) if k == 2 and get(".lokr_t2") is not None else a @ b
+        else:
+            whole = get(f".lokr_w{k}")
+        factors.append(whole)
+    w1, w2 = factors
+    if len(shape) == 4:  # w2 is [c, d, kh, kw], or [c, d kh kw] where it was a product
+        w1, w2 = w1[:, :, None, None], w2.reshape(w2.shape[0], shape[1] // w1.shape[1], *shape[2:])
+    return torch.kron(w1.contiguous(), w2.contiguous()), rank
+
+
+def changed(lora, stem, weight):
+    """The weight with one file laid over it, float64."""
+    get = lambda part: lora.get(stem + part)
+    delta, rank = difference(get, weight.shape)
+    delta = delta.reshape(weight.shape) * (float(get(".alpha")) / rank if rank and get(".alpha") is not None else 1)
+    if get(".dora_scale") is not None:
+        v, m = weight + delta, get(".dora_scale")
+        dims = [d for d in range(v.dim()) if d != (0 if m.shape[0] == v.shape[0] else 1)]
+        delta = m / v.square().sum(dim=dims, keepdim=True).sqrt() * v - weight
+    return weight + lora.weight * delta
+
+
+def merge(lora, model, stems, base=None):
+    """Lays a file over the weights, module by module; with `base`, the weights as they were, the result
+    is rounded to float16 as the program stores it."""
     for name, stem in stems.items():
-        module = model.get_submodule(name)
-        get = lambda part: lora.get(stem + part)
-        down, up, mid, alpha = get(".lora_down.weight"), get(".lora_up.weight"), get(".lora_mid.weight"), get(".alpha")
-        rank = None
-        if down is not None and mid is not None:
-            rank = down.shape[0]
-            delta = torch.einsum("om,mrhw,ri->oihw", up.flatten(1), mid, down.flatten(1))
-        elif down is not None:
-            rank = down.shape[0]
-            delta = up.flatten(1) @ down.flatten(1)
-        elif get(".hada_w1_a") is not None:
-            rank = get(".hada_w1_b").shape[0]
-            delta = (get(".hada_w1_a") @ get(".hada_w1_b")) * (get(".hada_w2_a") @ get(".hada_w2_b"))
-        scale = lora.weight * (1.0 if alpha is None else float(alpha) / rank)
-        merged = module.weight.double() + scale * delta.reshape(module.weight.shape)
-        module.weight.copy_(merged.float())
+        weight = model.get_submodule(name).weight
+        if base is None:
+            weight.copy_(changed(lora, stem, weight.double()).float())
+        else:
+            own = base[name].double()
+            weight.copy_((weight.double() + (changed(lora, stem, own) - own)).half().float())
 
 
 def load_by_diffusers(lora, unet, adapter):
@@ -160,6 +196,78 @@ def sd15():
     record_unet("lora-sd15", "unet-sd15", config, (8, 12), [kohya, peft, locon, loha], unet)
 
 
+def factorised(lora, stem, module, i):
+    """LoKr in all of its forms."""
+    out, inner, kh, kw = shape_of(module)
+    if i % 2:
+        lora.add(stem + ".lokr_w1", 4, 2)
+    else:
+        lora.add(stem + ".lokr_w1_a", 4, 3)
+        lora.add(stem + ".lokr_w1_b", 3, 2)
+    window = [] if isinstance(module, LINEAR) else [kh, kw]
+    if kh > 1 and i % 3 == 0:
+        lora.add(stem + ".lokr_t2", 3, 2, kh, kw)
+        lora.add(stem + ".lokr_w2_a", 3, out // 4)
+        lora.add(stem + ".lokr_w2_b", 2, inner // 2)
+    elif i % 3 == 1:
+        lora.add(stem + ".lokr_w2_a", out // 4, 3)
+        lora.add(stem + ".lokr_w2_b", 3, inner // 2 * kh * kw)
+    else:
+        lora.add(stem + ".lokr_w2", out // 4, inner // 2, *window)
+    lora.set(stem + ".alpha", 0.5)
+
+
+def dense():
+    """Kinds that change whole weights, two of them on the same ones."""
+    config = configs.get(configs.TINY, "sd15")["unet"]
+    unet = models.make("unet", config)
+    base = {name: module.weight.clone() for name, module in modules_of(unet, (LINEAR, CONV))}
+    lokr, loha, dora, diff = Lora(0.3), Lora(0.5), Lora(0.8), Lora(0.1)
+    stems = [{} for _ in range(4)]
+    for i, (name, module) in enumerate(modules_of(unet, (LINEAR, CONV), "attn1.to_q", "attn1.to_k", "conv1")):
+        stems[0][name] = "lora_unet_" + flat(name)
+        factorised(lokr, stems[0][name], module, i)
+    for name, module in modules_of(unet, (LINEAR, CONV), "attn2.to_out", "conv2"):
+        stem = stems[1][name] = "lora_unet_" + flat(name)
+        out, inner, kh, kw = shape_of(module)
+        for k in "12":
+            if kh > 1:
+                loha.add(f"{stem}.hada_t{k}", 3, 3, kh, kw)
+            loha.add(f"{stem}.hada_w{k}_a", *((3, out) if kh > 1 else (out, 24)))
+            loha.add(f"{stem}.hada_w{k}_b", *((3, inner) if kh > 1 else (24, inner)))
+        loha.set(stem + ".alpha", 8)
+    for i, (name, module) in enumerate(modules_of(unet, (LINEAR, CONV), "attn1.to_v", "ff.net", "shortcut")):
+        stem = stems[2][name] = "lora_unet_" + flat(name)
+        out, inner = shape_of(module)[:2]
+        tail = [1] * (module.weight.dim() - 2)
+        add_pair(dora, stem, module, 3, ".lora_down.weight", ".lora_up.weight", 1)
+        dora.add(stem + ".dora_scale", *((out, 1) if i % 2 and out != inner else (1, inner)), *tail)
+    for name, module in modules_of(unet, LINEAR, "attn2.to_k", "attn1.to_q"):
+        stems[3][name] = "lora_unet_" + flat(name)
+        diff.add(stems[3][name] + ".diff", *module.weight.shape)
+    files = [lokr, loha, dora, diff]
+    for lora, where in zip(files, stems):
+        merge(lora, unet, where, base)
+    record_unet("lora-dense", "unet-sd15", config, (8, 8), files, unet)
+
+
+def check_dora():
+    """The merge above against peft's own DoRA."""
+    import peft
+    linear = torch.nn.Sequential(torch.nn.Linear(12, 8, bias=False))
+    x = torch.randn(5, 12)
+    weight = linear[0].weight.clone().double()
+    model = peft.inject_adapter_in_model(
+        peft.LoraConfig(r=2, lora_alpha=3, use_dora=True, target_modules=["0"], init_lora_weights=False), linear)
+    layer = model[0]
+    lora = Lora(1.0, "f32")
+    values = {".lora_down.weight": layer.lora_A["default"].weight, ".lora_up.weight": layer.lora_B["default"].weight,
+              ".alpha": torch.tensor(3.0), ".dora_scale": layer.lora_magnitude_vector["default"].weight[:, None] * 1.3}
+    layer.lora_magnitude_vector["default"].weight.mul_(1.3)
+    lora.get = lambda name: values[name].double() if name in values else None
+    assert torch.allclose(model.eval()(x).double(), x.double() @ changed(lora, "", weight).T, atol=1e-5)
+
+
 def sdxl():
     """Names of the original UNet, as SDXL's LoRAs have them, and those of peft."""
     config = configs.get(configs.TINY, "sdxl")["unet"]
@@ -197,7 +305,7 @@ def clip():
     save(record, "lora-openclip-bigg", "openclip-bigg", [lora])
 
 
-VARIANTS = {"sd15": sd15, "sdxl": sdxl, "clip": clip}
+VARIANTS = {"sd15": sd15, "dense": dense, "sdxl": sdxl, "clip": clip}
 
 
 def main():
@@ -205,6 +313,7 @@ def main():
     parser.add_argument("variants", nargs="*", help="default: all of " + " ".join(VARIANTS))
     torch.set_grad_enabled(False)
     torch.set_num_threads(1)
+    check_dora()
     for variant in parser.parse_args().variants or VARIANTS:
         VARIANTS[variant]()
 
