@@ -65,10 +65,12 @@ const char *lora_family(const struct lora_file *f)
 void lora_place_families(struct buf *b, const struct checkpoint *c, const struct lora_file *f)
 {
     const char *file = lora_family(f), *model = family_of_model(c);
-    if (file && model && strcmp(file, model) != 0)
-        buf_printf(b, "; it was made for %s, and %s is %s", file, checkpoint_path(c), model);
+    if (file && model && strcmp(file, model) == 0)
+        buf_printf(b, "; it was made for another kind of %s", model);
     else
-        buf_printf(b, "; it was made for %s", file ? "another variant of it" : "another model");
+        buf_printf(b, "; it was made for %s", file ? file : "another kind of model");
+    if (file && model && strcmp(file, model) != 0)
+        buf_printf(b, ", and %s is %s", checkpoint_path(c), model);
 }
 
 /* ---- parts ---- */
