@@ -7,23 +7,9 @@
 
 #include <string.h>
 
-static const struct attention_names names = {"self_attn.q_proj", "self_attn.k_proj",
-                                             "self_attn.v_proj", "self_attn.out_proj"};
-
-static void load_layer(struct loader *l, struct clip_layer *x, const struct clip *m,
-                       const struct config *c)
-{
-    float eps = (float)config_real(c, "layer_norm_eps", 1e-5);
-    int n_head = config_int(c, "num_attention_heads", (int)(m->n_embd / 64), 1, 1024);
-    norm_load(l, &x->norm1, "layer_norm1", m->n_embd, eps);
-    attention_load(l, &x->attn, &names, m->n_embd, m->n_embd, n_head);
-    norm_load(l, &x->norm2, "layer_norm2", m->n_embd, eps);
-    linear_load(l, &x->fc1, "mlp.fc1", LOAD_ANY, m->n_embd);
-    linear_load(l, &x->fc2, "mlp.fc2", m->n_embd, x->fc1.w ? x->fc1.w->dim[0] : LOAD_ANY);
-}
-
 static void load_text_model(struct loader *l, struct clip *m, const struct config *c)
 {
+    struct clip_layer_params p = {.eps = (float)config_real(c, "layer_norm_eps", 1e-5)};
     load_push(l, "text_model");
     m->tokens = load_matrix(l, "embeddings.token_embedding.weight", LOAD_ANY, LOAD_ANY);
     if (m->tokens) {
@@ -32,17 +18,18 @@ static void load_text_model(struct loader *l, struct clip *m, const struct confi
     }
     m->positions = load_matrix(l, "embeddings.position_embedding.weight", LOAD_ANY, m->n_embd);
     m->n_ctx = m->positions ? m->positions->dim[0] : 0;
+    p.n_embd = m->n_embd;
+    p.n_head = config_int(c, "num_attention_heads", (int)(m->n_embd / 64), 1, 1024);
     m->n_layer = load_count(l, "encoder.layers");
     if (m->n_layer == 0)
         load_fail(l, "%s has no layers", l->scope);
     m->layers = arena_alloc(&m->arena, (size_t)m->n_layer * sizeof(*m->layers));
     for (int i = 0; i < m->n_layer && !load_done(l); i++) {
         load_push(l, "encoder.layers.%d", i);
-        load_layer(l, &m->layers[i], m, c);
+        clip_layer_load(l, &m->layers[i], &p);
         load_pop(l);
     }
-    norm_load(l, &m->final_norm, "final_layer_norm", m->n_embd,
-              (float)config_real(c, "layer_norm_eps", 1e-5));
+    norm_load(l, &m->final_norm, "final_layer_norm", m->n_embd, p.eps);
     load_pop(l);
 }
 
@@ -85,15 +72,6 @@ void clip_close(struct clip *m)
     *m = (struct clip){0};
 }
 
-static struct tensor *layer(struct tape *t, const struct clip *m, const struct clip_layer *l,
-                            struct tensor *x)
-{
-    x = attention(t, &l->attn, layernorm(t, &l->norm1, x), NULL, true, x);
-    struct tensor *h = linear(t, &l->fc1, layernorm(t, &l->norm2, x)); /* [n, n_ctx, 4 n_embd] */
-    h = m->quick_gelu ? op_quick_gelu(t, h) : op_gelu(t, h);
-    return tape_result(t, linear_add(t, &l->fc2, h, x));
-}
-
 /* The tokens' rows, vectors in place of some: [n, n_ctx, n_embd]. */
 static struct tensor *embed(struct tape *t, const struct clip *m, struct tensor *ids,
                             const struct clip_output *o)
@@ -114,7 +92,7 @@ void clip_forward(struct tape *t, const struct clip *m, struct tensor *ids, stru
     o->hidden = x;
     for (int i = 0; i < used; i++) {
         tape_push(t, "encoder.layers.%d", i);
-        x = layer(t, m, &m->layers[i], x);
+        x = clip_layer(t, &m->layers[i], x, true, m->quick_gelu);
         tape_pop(t);
         if (i + 1 == m->n_layer - o->skip)
             o->hidden = x;

@@ -11,15 +11,9 @@
 #define LAR_MODELS_CLIP_H
 
 #include "base/arena.h"
-#include "nn/attention.h"
+#include "nn/clip_layer.h"
 
 struct checkpoint;
-
-struct clip_layer {
-    struct norm norm1, norm2;
-    struct attention attn;
-    struct linear fc1, fc2;
-};
 
 struct clip {
     struct arena arena;       /* owns everything below */
