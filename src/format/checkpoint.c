@@ -76,6 +76,9 @@ static const struct marker {
     {"upscaler.", PREFIX, CANONICAL, ""},
     {"controlnet_", PREFIX, COMPONENT, "controlnet."}, /* before down_blocks, which it has too */
     {"zero_convs.", PREFIX, LDM, "control_model."},
+    {"image_encoder.", PREFIX, CANONICAL, ""},
+    {"image_proj.", PREFIX, COMPONENT, "ip_adapter."},
+    {"vision_model.", PREFIX, COMPONENT, "image_encoder."},
     {"input_blocks.", PREFIX, LDM, "model.diffusion_model."},
     {"encoder.down.", PREFIX, LDM, "first_stage_model."},
     {"decoder.up.", PREFIX, LDM, "first_stage_model."},
@@ -482,7 +485,8 @@ static int open_pipeline(struct checkpoint *c, struct err *e)
 static const char *component_of_path(struct checkpoint *c)
 {
     static const char *const known[] = {"unet",           "vae",        "text_encoder",
-                                        "text_encoder_2", "controlnet", NULL};
+                                        "text_encoder_2", "controlnet",
+                                        "image_encoder", NULL};
     size_t n = strlen(c->path);
     while (n > 1 && c->path[n - 1] == '/')
         n--;

@@ -11,11 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LANCZOS_A      3.0
 #define PRECISION_BITS 22
+
+/* A kernel that is zero beyond `support`. */
+struct filter {
+    double (*at)(double x);
+    double support;
+};
 
 /* How one axis is resampled: output j is the sum of weights[j, k] * input[first[j] + k]. */
 struct axis {
+    const struct filter *filter;
     int n_in, n_out;
     int max_taps;
     int *first;       /* [n_out] */
@@ -28,10 +34,21 @@ static double sinc(double x)
     return x == 0 ? 1 : sin(x * M_PI) / (x * M_PI);
 }
 
-static double lanczos(double x)
+static double lanczos_at(double x)
 {
-    return x >= -LANCZOS_A && x < LANCZOS_A ? sinc(x) * sinc(x / LANCZOS_A) : 0;
+    return x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0;
 }
+
+static double bicubic_at(double x)
+{
+    const double a = -0.5;
+    x = fabs(x);
+    if (x < 1)
+        return ((a + 2) * x - (a + 3)) * x * x + 1;
+    return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
+}
+
+static const struct filter lanczos = {lanczos_at, 3}, bicubic = {bicubic_at, 2};
 
 static void axis_release(struct axis *a)
 {
@@ -43,12 +60,12 @@ static void axis_release(struct axis *a)
 /* The weights of one output whose centre lies at `center` of the input, `scale` wide. */
 static void set_taps(struct axis *a, int j, double center, double scale, double *w)
 {
-    double support = LANCZOS_A * scale, sum = 0;
+    double support = a->filter->support * scale, sum = 0;
     int first = (int)(center - support + 0.5), end = (int)(center + support + 0.5);
     first = first < 0 ? 0 : first;
     end = end > a->n_in ? a->n_in : end;
     for (int k = 0; k < end - first; k++)
-        sum += w[k] = lanczos((k + first - center + 0.5) / scale);
+        sum += w[k] = a->filter->at((k + first - center + 0.5) / scale);
     for (int k = 0; k < end - first; k++) {
         double fixed = w[k] / sum * (1 << PRECISION_BITS);
         a->weights[(size_t)j * (size_t)a->max_taps + (size_t)k] = (int32_t)(fixed < 0
@@ -59,14 +76,14 @@ static void set_taps(struct axis *a, int j, double center, double scale, double 
     a->n_taps[j] = end - first;
 }
 
-/* Maps [begin, end) of n_in inputs to n_out outputs; release the axis in every case. */
-static int axis_init(struct axis *a, int n_in, float begin, float end, int n_out, struct err *e)
+/* Maps [begin, end) of a->n_in inputs to a->n_out outputs; release the axis in every case. */
+static int axis_init(struct axis *a, float begin, float end, struct err *e)
 {
+    int n_out = a->n_out;
     double scale = (double)(end - begin) / n_out;
     double filter_scale = scale < 1 ? 1 : scale;
     size_t n = (size_t)n_out;
-    *a = (struct axis){.n_in = n_in, .n_out = n_out};
-    a->max_taps = 2 * (int)ceil(LANCZOS_A * filter_scale) + 1;
+    a->max_taps = 2 * (int)ceil(a->filter->support * filter_scale) + 1;
     double *w = mem_try_array((size_t)a->max_taps, sizeof *w, "resize weights", e);
     a->first = mem_try_array(n, sizeof *a->first, "resize weights", e);
     a->n_taps = mem_try_array(n, sizeof *a->n_taps, "resize weights", e);
@@ -131,9 +148,10 @@ static int copy(const struct picture *in, struct picture *out, struct err *e)
     return rc;
 }
 
-/* A part of the input, in pixels. */
+/* A part of the input, in pixels, and how it is scaled. */
 struct box {
     float x0, y0, x1, y1;
+    const struct filter *filter;
 };
 
 /* Pillow 13 (pull request 9549) does the rows first when that leaves clearly less to do: when the
@@ -146,12 +164,13 @@ static bool rows_come_first(const struct picture *in, const struct picture *out)
 static int resize_premultiplied(const struct picture *in, const struct box *b, struct picture *out,
                                 struct err *e)
 {
-    struct axis columns = {0}, rows = {0};
+    struct axis columns = {.filter = b->filter, .n_in = in->width, .n_out = out->width};
+    struct axis rows = {.filter = b->filter, .n_in = in->height, .n_out = out->height};
     struct picture half = {0}; /* after the first pass */
     bool rows_first = rows_come_first(in, out);
-    int rc = axis_init(&columns, in->width, b->x0, b->x1, out->width, e);
+    int rc = axis_init(&columns, b->x0, b->x1, e);
     if (!rc)
-        rc = axis_init(&rows, in->height, b->y0, b->y1, out->height, e);
+        rc = axis_init(&rows, b->y0, b->y1, e);
     if (!rc)
         rc = picture_alloc(&half, rows_first ? in->width : out->width,
                            rows_first ? out->height : in->height, in->channels, "a scaled picture",
@@ -197,7 +216,14 @@ static int resize_box(const struct picture *in, const struct box *b, int width, 
 int picture_resize(const struct picture *in, int width, int height, struct picture *out,
                    struct err *e)
 {
-    struct box all = {0, 0, (float)in->width, (float)in->height};
+    struct box all = {0, 0, (float)in->width, (float)in->height, &lanczos};
+    return resize_box(in, &all, width, height, out, e);
+}
+
+int picture_resize_bicubic(const struct picture *in, int width, int height, struct picture *out,
+                           struct err *e)
+{
+    struct box all = {0, 0, (float)in->width, (float)in->height, &bicubic};
     return resize_box(in, &all, width, height, out, e);
 }
 
@@ -209,6 +235,6 @@ int picture_fit(const struct picture *in, int width, int height, struct picture 
     else if (w / h < aspect)
         h = w / aspect;
     double x0 = (in->width - w) * 0.5, y0 = (in->height - h) * 0.5;
-    struct box middle = {(float)x0, (float)y0, (float)(x0 + w), (float)(y0 + h)};
+    struct box middle = {(float)x0, (float)y0, (float)(x0 + w), (float)(y0 + h), &lanczos};
     return resize_box(in, &middle, width, height, out, e);
 }

@@ -140,6 +140,36 @@ static bool is_standard(const struct unet_loader *u)
            !config_bool(c, "dual_cross_attention", false);
 }
 
+static int number_block(struct unet *m, const struct unet_block *b, int n)
+{
+    for (int i = 0; i < b->n_layer; i++)
+        for (int j = 0; b->attentions[i] && j < b->attentions[i]->n_block; j++) {
+            struct transformer_block *x = &b->attentions[i]->blocks[j];
+            if (m->cross_width)
+                m->cross_width[n] = x->attn2.q.w->dim[0];
+            x->index = n++;
+        }
+    return n;
+}
+
+static int number_blocks(struct unet *m)
+{
+    int n = 0;
+    for (int i = 0; i < m->n_block; i++)
+        n = number_block(m, &m->down[i], n);
+    for (int i = 0; i < m->n_block; i++)
+        n = number_block(m, &m->up[i], n);
+    return number_block(m, &m->mid, n);
+}
+
+/* Numbers the attentions to the prompt; once to count them, once to keep their widths. */
+static void number_attentions(struct unet *m)
+{
+    m->n_cross = number_blocks(m);
+    m->cross_width = arena_alloc(&m->arena, ((size_t)m->n_cross + 1) * sizeof(*m->cross_width));
+    number_blocks(m);
+}
+
 /* What unet_open() and unet_open_encoder() share; the loader goes on from here. */
 static int start(struct unet_loader *u, struct unet *m, const struct checkpoint *file,
                  const char *component, struct err *e)
@@ -191,6 +221,8 @@ int unet_open(struct unet *m, const struct checkpoint *file, struct err *e)
     m->norm_out.n_group = u.resnet.n_group;
     conv_load(&u.l, &m->conv_out, "conv_out", LOAD_ANY, width, 3);
     m->n_out = m->conv_out.w ? m->conv_out.w->dim[0] : 0;
+    if (!load_done(&u.l))
+        number_attentions(m);
     return finish(&u);
 }
 
@@ -231,24 +263,25 @@ static struct tensor *embed(struct tape *t, const struct unet *m, const struct u
 }
 
 static struct tensor *layer(struct tape *t, const struct unet_block *b, int i, struct tensor *x,
-                            struct tensor *emb, struct tensor *context)
+                            struct tensor *emb, const struct attended *to)
 {
     tape_push(t, "resnets.%d", i);
     x = tape_result(t, resnet(t, &b->resnets[i], x, emb));
     tape_pop(t);
     if (b->attentions[i]) {
         tape_push(t, "attentions.%d", i);
-        x = transformer(t, b->attentions[i], x, context);
+        x = transformer(t, b->attentions[i], x, to);
         tape_pop(t);
     }
     return x;
 }
 
 static struct tensor *down_block(struct tape *t, const struct unet_block *b, struct tensor *x,
-                                 struct tensor *emb, struct tensor *context, struct unet_skips *s)
+                                 struct tensor *emb, const struct attended *to,
+                                 struct unet_skips *s)
 {
     for (int i = 0; i < b->n_layer; i++)
-        s->x[s->n++] = x = layer(t, b, i, x, emb, context);
+        s->x[s->n++] = x = layer(t, b, i, x, emb, to);
     if (b->sampler.w) {
         tape_push(t, "downsamplers.0");
         s->x[s->n++] = x = tape_result(t, conv(t, &b->sampler, x, 2));
@@ -258,20 +291,20 @@ static struct tensor *down_block(struct tape *t, const struct unet_block *b, str
 }
 
 static struct tensor *mid_block(struct tape *t, const struct unet_block *b, struct tensor *x,
-                                struct tensor *emb, struct tensor *context)
+                                struct tensor *emb, const struct attended *to)
 {
     tape_push(t, "mid_block");
     for (int i = 0; i < b->n_layer; i++)
-        x = layer(t, b, i, x, emb, context);
+        x = layer(t, b, i, x, emb, to);
     tape_pop(t);
     return x;
 }
 
 static struct tensor *up_block(struct tape *t, const struct unet_block *b, struct tensor *x,
-                               struct tensor *emb, struct tensor *context, struct unet_skips *s)
+                               struct tensor *emb, const struct attended *to, struct unet_skips *s)
 {
     for (int i = 0; i < b->n_layer; i++)
-        x = layer(t, b, i, op_concat(t, x, s->x[--s->n]), emb, context);
+        x = layer(t, b, i, op_concat(t, x, s->x[--s->n]), emb, to);
     if (b->sampler.w) {
         /* The size of the next skip: twice this one, or one less where halving rounded up. */
         const struct tensor *next = s->x[s->n - 1];
@@ -285,7 +318,7 @@ static struct tensor *up_block(struct tape *t, const struct unet_block *b, struc
 
 /* Everything behind the inputs' casts. emb [n, n_emb]. */
 static void encode(struct tape *t, const struct unet *m, const struct unet_input *in,
-                   struct tensor *emb, struct tensor *context, struct unet_skips *s)
+                   struct tensor *emb, const struct attended *to, struct unet_skips *s)
 {
     struct tensor *x = op_cast(t, in->x, tape_type(t));
     tape_push(t, "conv_in");
@@ -297,22 +330,24 @@ static void encode(struct tape *t, const struct unet *m, const struct unet_input
     s->n = 1;
     for (int i = 0; i < m->n_block; i++) {
         tape_push(t, "down_blocks.%d", i);
-        x = down_block(t, &m->down[i], x, emb, context, s);
+        x = down_block(t, &m->down[i], x, emb, to, s);
         tape_pop(t);
     }
-    s->mid = mid_block(t, &m->mid, x, emb, context);
+    s->mid = mid_block(t, &m->mid, x, emb, to);
 }
 
-static struct tensor *cast_context(struct tape *t, const struct unet_input *in)
+static struct attended attended(struct tape *t, const struct unet_input *in)
 {
-    return in->context ? op_cast(t, in->context, tape_type(t)) : NULL;
+    return (struct attended){in->context ? op_cast(t, in->context, tape_type(t)) : NULL, in->more,
+                             in->n_more};
 }
 
 void unet_encode(struct tape *t, const struct unet *m, const struct unet_input *in,
                  struct unet_skips *s)
 {
     struct tensor *emb = embed(t, m, in);
-    encode(t, m, in, emb, cast_context(t, in), s);
+    struct attended to = attended(t, in);
+    encode(t, m, in, emb, &to, s);
 }
 
 static void add_control(struct tape *t, struct unet_skips *s, const struct unet_skips *control)
@@ -328,14 +363,14 @@ struct tensor *unet_forward(struct tape *t, const struct unet *m, const struct u
 {
     struct unet_skips s;
     struct tensor *emb = embed(t, m, in); /* [n, n_emb] */
-    struct tensor *context = cast_context(t, in);
-    encode(t, m, in, emb, context, &s);
+    struct attended to = attended(t, in);
+    encode(t, m, in, emb, &to, &s);
     if (in->control)
         add_control(t, &s, in->control);
     struct tensor *x = s.mid;
     for (int i = 0; i < m->n_block; i++) {
         tape_push(t, "up_blocks.%d", i);
-        x = up_block(t, &m->up[i], x, emb, context, &s);
+        x = up_block(t, &m->up[i], x, emb, &to, &s);
         tape_pop(t);
     }
     tape_push(t, "conv_out");

@@ -41,10 +41,12 @@ struct unet {
     struct unet_block down[UNET_MAX_BLOCK], mid, up[UNET_MAX_BLOCK];
     int n_block;
     struct norm norm_out;
-    int64_t n_in, n_out; /* latent channels in and out */
-    int64_t n_time;      /* width of the timestep's sinusoid */
-    int64_t n_context;   /* width of the prompt's states; 0 without attention to it */
-    int64_t n_add;       /* width of the added condition (SDXL: 2816); 0 without */
+    int n_cross; /* attentions to the prompt, numbered as diffusers does: down, up, middle */
+    int64_t *cross_width; /* [n_cross] */
+    int64_t n_in, n_out;  /* latent channels in and out */
+    int64_t n_time;       /* width of the timestep's sinusoid */
+    int64_t n_context;    /* width of the prompt's states; 0 without attention to it */
+    int64_t n_add;        /* width of the added condition (SDXL: 2816); 0 without */
 };
 
 int unet_open(struct unet *m, const struct checkpoint *file, struct err *e);
@@ -66,10 +68,13 @@ struct unet_skips {
  *   context  [n, tokens, n_context]       hidden states of the prompts
  *   add      [n, n_add] or NULL           pooled text and size sinusoids
  *   hint     [h, w, c] or NULL            added behind conv_in: what a ControlNet shall keep to
+ *   more     [n_more]                     reference pictures, attended to beside the prompt
  *   control  or NULL                      added to the skips and the middle, by ControlNets
  * -> [n, h, w, n_out] */
 struct unet_input {
     struct tensor *x, *time, *context, *add, *hint;
+    const struct attention_more *more;
+    int n_more;
     const struct unet_skips *control;
 };
 struct tensor *unet_forward(struct tape *t, const struct unet *m, const struct unet_input *in);

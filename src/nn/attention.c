@@ -32,3 +32,23 @@ struct tensor *attention(struct tape *t, const struct attention *a, struct tenso
     struct tensor *v = linear(t, &a->v, from);
     return linear_add(t, &a->out, op_attention(t, q, k, v, a->n_head, causal), residual);
 }
+
+struct tensor *attention_to(struct tape *t, const struct attention *a, struct tensor *x,
+                            const struct attended *to, int index, struct tensor *residual)
+{
+    if (to->n_more == 0)
+        return attention(t, a, x, to->context, false, residual);
+    struct tensor *q = linear(t, &a->q, x);
+    struct tensor *k = linear(t, &a->k, to->context), *v = linear(t, &a->v, to->context);
+    struct tensor *sum = op_attention(t, q, k, v, a->n_head, false);
+    for (int i = 0; i < to->n_more; i++) {
+        const struct attention_more *m = &to->more[i];
+        const struct attention_source *s = &m->sources[index];
+        k = linear(t, &s->k, m->tokens);
+        v = linear(t, &s->v, m->tokens);
+        if (m->weight != 1) /* of a few tokens, in place of the many pixels */
+            v = op_scale(t, v, m->weight, 0);
+        sum = op_add(t, sum, op_attention(t, q, k, v, a->n_head, false));
+    }
+    return linear_add(t, &a->out, sum, residual);
+}

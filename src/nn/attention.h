@@ -25,4 +25,26 @@ void attention_load(struct loader *l, struct attention *a, const struct attentio
 struct tensor *attention(struct tape *t, const struct attention *a, struct tensor *x,
                          struct tensor *context, bool causal, struct tensor *residual);
 
+/* Something else to attend to with the same queries, added to the result (IP-Adapter's decoupled
+ * cross-attention, arXiv:2308.06721). */
+struct attention_source {
+    struct linear k, v; /* [n_head * d, n_context] */
+};
+struct attention_more {
+    const struct attention_source *sources; /* one for each cross-attention of the model */
+    struct tensor *tokens;                  /* [n, tokens, n_context] */
+    float weight;
+};
+
+/* What the pixels of a feature map attend to beside each other. */
+struct attended {
+    struct tensor *context;            /* [n, tokens, n_context]: the prompt */
+    const struct attention_more *more; /* [n_more] */
+    int n_more;
+};
+
+/* attention() to the context, plus that to the `index`-th source of each of the others. */
+struct tensor *attention_to(struct tape *t, const struct attention *a, struct tensor *x,
+                            const struct attended *to, int index, struct tensor *residual);
+
 #endif

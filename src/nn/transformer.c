@@ -35,22 +35,22 @@ void transformer_load(struct loader *l, struct transformer *x, const struct tran
 }
 
 static struct tensor *block(struct tape *t, const struct transformer_block *b, struct tensor *x,
-                            struct tensor *context)
+                            const struct attended *to)
 {
     x = attention(t, &b->attn1, layernorm(t, &b->norm1, x), NULL, false, x);
-    x = attention(t, &b->attn2, layernorm(t, &b->norm2, x), context, false, x);
+    x = attention_to(t, &b->attn2, layernorm(t, &b->norm2, x), to, b->index, x);
     struct tensor *h = op_geglu(t, linear(t, &b->ff1, layernorm(t, &b->norm3, x)));
     return tape_result(t, linear_add(t, &b->ff2, h, x));
 }
 
 struct tensor *transformer(struct tape *t, const struct transformer *m, struct tensor *x,
-                           struct tensor *context)
+                           const struct attended *to)
 {
     struct tensor *h = linear(t, &m->proj_in, groupnorm(t, &m->norm, x));
     h = op_reshape3(t, h, x->dim[0], -1, x->dim[3]); /* [n, h * w, c] */
     for (int i = 0; i < m->n_block; i++) {
         tape_push(t, "transformer_blocks.%d", i);
-        h = block(t, &m->blocks[i], h, context);
+        h = block(t, &m->blocks[i], h, to);
         tape_pop(t);
     }
     h = linear_add(t, &m->proj_out, h, op_reshape(t, x, 3, h->dim));

@@ -18,6 +18,7 @@ struct transformer_block {
     struct norm norm1, norm2, norm3;
     struct attention attn1, attn2;
     struct linear ff1, ff2;
+    int index; /* of attn2 among the model's cross-attentions; set by the model */
 };
 
 struct transformer {
@@ -35,8 +36,8 @@ struct transformer_params {
 
 void transformer_load(struct loader *l, struct transformer *x, const struct transformer_params *p);
 
-/* x [n, h, w, c], context [n, tokens, n_context] -> [n, h, w, c]. */
+/* x [n, h, w, c] -> [n, h, w, c]. */
 struct tensor *transformer(struct tape *t, const struct transformer *m, struct tensor *x,
-                           struct tensor *context);
+                           const struct attended *to);
 
 #endif
