@@ -13,6 +13,7 @@
 #include "pipeline/image_model.h"
 #include "pipeline/inpaint.h"
 #include "pipeline/memory.h"
+#include "pipeline/reference.h"
 #include "pipeline/sampler.h"
 #include "tensor/backend.h"
 #include "tensor/tape.h"
@@ -34,6 +35,7 @@ struct job {
     struct condition cond;
     struct schedule schedule;
     struct control control;
+    struct references references;
     unsigned active;   /* the ControlNets on the tape: a bit each */
     struct tape *tape; /* one UNet evaluation for cond.n rows */
     struct unet_input in;
@@ -118,7 +120,10 @@ static int record(struct job *j, unsigned active, struct err *e)
                                (int64_t[]){c->n, c->n_ctx, u->n_context});
     if (u->n_add)
         j->in.add = tape_input(t, DTYPE_F32, "add", 2, (int64_t[]){c->n, u->n_add});
+    references_record(&j->references, t, c->n);
     j->in.control = control_record(&j->control, t, &j->in, active, &sum);
+    j->in.more = j->references.more; /* ControlNets know no references */
+    j->in.n_more = j->references.n;
     j->out = tape_keep(t, op_cast(t, unet_forward(t, u, &j->in), DTYPE_F32));
     j->in.control = NULL; /* recorded; `sum` ends here */
     return memory_check(t, "drawing", e);
@@ -135,6 +140,7 @@ static int plan(struct job *j, struct err *e)
     if (j->in.add)
         memcpy(j->in.add->data, j->cond.add, tensor_size(j->in.add));
     control_fill(&j->control);
+    references_fill(&j->references, j->cond.n > 1);
     return 0;
 }
 
@@ -284,12 +290,16 @@ static int draw(struct job *j, int i, struct err *e)
     return rc;
 }
 
-static int open_controls(struct job *j, struct err *e)
+/* What steers the picture beside the prompt. */
+static int open_guides(struct job *j, struct err *e)
 {
     const struct imagine_request *r = j->r;
     struct control_request x = {j->m, r->controls,  r->n_controls, j->h,
                                 j->w, r->precision, r->cancel};
-    return control_open(&j->control, j->b, &x, e);
+    struct reference_request y = {j->m,          r->references, r->n_references,
+                                  j->cond.n > 1, r->precision,  r->cancel};
+    int rc = control_open(&j->control, j->b, &x, e);
+    return rc ? rc : references_open(&j->references, j->b, &y, e);
 }
 
 /* The source picture's latent, and what a mask needs. */
@@ -329,7 +339,7 @@ static int prepare(struct job *j, struct err *e)
     if (!rc)
         rc = condition_cut(&j->cond, j->m, &text, e);
     if (!rc)
-        rc = open_controls(j, e);
+        rc = open_guides(j, e);
     if (!rc)
         rc = lora_stack_open(&j->loras, j->m->file, r->loras, r->n_loras, e);
     if (!rc)
@@ -356,6 +366,7 @@ int imagine(struct image_model *m, struct backend *b, const struct imagine_reque
         err_set(e, rc, "cancelled");
     inpaint_release(&j.inpaint);
     control_release(&j.control);
+    references_release(&j.references);
     codec_release(&j.codec);
     tape_free(j.tape);
     lora_stack_close(&j.loras);

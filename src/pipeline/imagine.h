@@ -21,6 +21,7 @@ struct backend;
 struct err;
 struct image_model;
 struct imagine_control;
+struct imagine_reference;
 struct picture;
 
 enum imagine_phase { IMAGINE_ENCODE, IMAGINE_STEP, IMAGINE_DECODE };
@@ -61,7 +62,9 @@ struct imagine_request {
     int mask_seam;              /* pixels of transition inside the mask */
     bool mask_area;             /* draw the mask's surroundings only, at the full size */
     int mask_padding;           /* pixels of `image` around the mask to draw with it */
-    enum dtype precision;       /* of activations: DTYPE_F32 or DTYPE_BF16 */
+    const struct imagine_reference *references; /* styles and faces, pipeline/reference.h */
+    int n_references;
+    enum dtype precision; /* of activations: DTYPE_F32 or DTYPE_BF16 */
 
     /* Called from imagine() in its thread. A non-zero result ends the request with that code. */
     int (*on_progress)(const struct imagine_progress *p, void *ctx);

@@ -11,6 +11,7 @@
 #include "pipeline/control.h"
 #include "pipeline/image_model.h"
 #include "pipeline/imagine.h"
+#include "pipeline/reference.h"
 #include "pipeline/sampler.h"
 #include "support/hash_checkpoint.h"
 #include "support/model.h"
@@ -156,35 +157,74 @@ static void fill_request(struct imagine_request *r, struct run *x, const struct 
     r->ctx = x;
 }
 
-/* The ControlNets of a case, from folders of their own, with their pictures. */
-static int open_controls(struct run *x, struct imagine_control *c, struct picture *pictures)
+/* What steers a case beside its prompt: files from folders of their own, and pictures. */
+struct guides {
+    struct imagine_control controls[CONTROL_MAX];
+    struct imagine_reference references[REFERENCE_MAX];
+    struct checkpoint *files[CONTROL_MAX + 2 * REFERENCE_MAX];
+    struct picture pictures[CONTROL_MAX + REFERENCE_MAX];
+    int n_controls, n_references, n_files, n_pictures;
+};
+
+static const struct picture *guide_picture(struct guides *g, const struct run *x, const char *name)
 {
     struct err e = {0};
-    json_t *list = json_object_get(x->options, "controls");
-    int n = (int)json_array_size(list);
-    assert_in_range(n, 0, CONTROL_MAX);
-    for (int i = 0; i < n; i++) {
-        char name[32];
-        const json_t *o = json_array_get(list, (size_t)i);
-        struct hash_checkpoint_options h = {.type = DTYPE_F16, .n_shards = 1};
-        char *path = model_write(json_string_value(json_object_get(o, "manifest")), "net", h,
-                                 false);
-        char *folder = file_join(path, "controlnet");
-        struct checkpoint *file;
-        assert_ok(checkpoint_open(&file, folder, &e), e);
-        snprintf(name, sizeof(name), "control.%d", i);
-        const int64_t *dim = tensor(x, name)->dim;
-        assert_ok(picture_from_unit(&pictures[i], floats(x, name), (int)dim[2], (int)dim[1], &e),
-                  e);
-        c[i] = (struct imagine_control){.file = file,
-                                        .picture = &pictures[i],
-                                        .weight = json_number_value(json_object_get(o, "weight")),
-                                        .start = json_number_value(json_object_get(o, "start")),
-                                        .end = json_number_value(json_object_get(o, "end"))};
-        free(folder);
-        free(path);
+    struct picture *p = &g->pictures[g->n_pictures++];
+    const int64_t *dim = tensor(x, name)->dim;
+    assert_ok(picture_from_unit(p, floats(x, name), (int)dim[2], (int)dim[1], &e), e);
+    return p;
+}
+
+static const struct checkpoint *guide_file(struct guides *g, const json_t *o, const char *part)
+{
+    struct hash_checkpoint_options h = {.type = DTYPE_F16, .n_shards = 1};
+    char *path = model_write(json_string_value(json_object_get(o, "manifest")), "net", h, false);
+    char *folder = file_join(path, part);
+    struct checkpoint *c = g->files[g->n_files++] = model_open(folder);
+    free(folder);
+    free(path);
+    return c;
+}
+
+static double guide_number(const json_t *o, const char *key)
+{
+    return json_number_value(json_object_get(o, key));
+}
+
+static void open_guides(struct run *x, struct guides *g)
+{
+    size_t i;
+    json_t *o;
+    char name[48];
+    *g = (struct guides){0};
+    json_array_foreach(json_object_get(x->options, "controls"), i, o)
+    {
+        snprintf(name, sizeof(name), "control.%zu", i);
+        g->controls[g->n_controls++] = (struct imagine_control){
+            .file = guide_file(g, o, "controlnet"),
+            .picture = guide_picture(g, x, name),
+            .weight = guide_number(o, "weight"),
+            .start = guide_number(o, "start"),
+            .end = guide_number(o, "end")};
     }
-    return n;
+    json_array_foreach(json_object_get(x->options, "references"), i, o)
+    {
+        const struct checkpoint *adapter = guide_file(g, o, "ip_adapter");
+        const struct checkpoint *encoder = guide_file(g, o, "image_encoder");
+        for (int j = 0; j < (int)guide_number(o, "pictures"); j++) {
+            snprintf(name, sizeof(name), "reference.%zu.%d", i, j);
+            g->references[g->n_references++] = (struct imagine_reference){
+                adapter, encoder, guide_picture(g, x, name), guide_number(o, "weight")};
+        }
+    }
+}
+
+static void close_guides(struct guides *g)
+{
+    for (int i = 0; i < g->n_files; i++)
+        checkpoint_close(g->files[i]);
+    for (int i = 0; i < g->n_pictures; i++)
+        picture_release(&g->pictures[i]);
 }
 
 /* Black and white. The pictures compared with have no seam: diffusers leaves pasting to others. */
@@ -203,8 +243,8 @@ static void draw_case(const char *name, const char *map, const char *isa, int th
     struct err e = {0};
     struct backend *b;
     struct imagine_request r;
-    struct picture source = {0}, cover = {0}, pictures[CONTROL_MAX] = {0};
-    struct imagine_control controls[CONTROL_MAX];
+    struct picture source = {0}, cover = {0};
+    struct guides g;
     open_case(&x, name);
     struct image_model *m = make_model(&x, map);
     assert_ok(cpu_backend_new(&b, threads, isa, &e), e);
@@ -218,8 +258,11 @@ static void draw_case(const char *name, const char *map, const char *isa, int th
     r.mask_seam = 0;
     if (tensor(&x, "mask"))
         r.mask = read_mask(&x, &cover);
-    r.controls = controls;
-    r.n_controls = open_controls(&x, controls, pictures);
+    open_guides(&x, &g);
+    r.controls = g.controls;
+    r.n_controls = g.n_controls;
+    r.references = g.references;
+    r.n_references = g.n_references;
     assert_ok(imagine(m, b, &r, &e), e);
     print_message("%s: latents within %.2g, picture %.1f dB\n", name, x.latent_error, x.psnr);
     assert_int_equal(x.n_latents, tensor(&x, "latents")->dim[0]);
@@ -227,10 +270,7 @@ static void draw_case(const char *name, const char *map, const char *isa, int th
         fail_msg("%s: latents differ by %.3g", name, x.latent_error);
     if (!(x.psnr >= MIN_PSNR))
         fail_msg("%s: PSNR %.1f dB, wanted %.0f", name, x.psnr, MIN_PSNR);
-    for (int i = 0; i < r.n_controls; i++) {
-        checkpoint_close((struct checkpoint *)(uintptr_t)controls[i].file);
-        picture_release(&pictures[i]);
-    }
+    close_guides(&g);
     picture_release(&source);
     picture_release(&cover);
     backend_free(b);
@@ -268,6 +308,10 @@ CASE(sd15_inpaint_whole, "sd15-inpaint-whole", NULL, NULL)
 CASE(sd15_inpaint_9, "sd15-inpaint-9", NULL, NULL)
 CASE(sdxl_inpaint, "sdxl-inpaint", NULL, NULL)
 CASE(sdxl_inpaint_9, "sdxl-inpaint-9", NULL, NULL)
+CASE(sd15_style, "sd15-style", NULL, NULL)
+CASE(sd15_style_face_control, "sd15-style-face-control", NULL, NULL)
+CASE(sd15_full_unguided, "sd15-full-unguided", NULL, NULL)
+CASE(sdxl_plus, "sdxl-plus", NULL, NULL)
 CASE(sd15_single_file, "sd15-euler", "sd15", NULL)
 CASE(sd_turbo_single_file, "sd-turbo-4", "sd21", NULL)
 CASE(sdxl_single_file, "sdxl-euler", "sdxl", NULL)
@@ -276,20 +320,37 @@ CASE(sd15_generic, "sd15-euler", NULL, "generic")
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sd15_euler),       cmocka_unit_test(sd15_euler_a),
-        cmocka_unit_test(sd15_ddim),        cmocka_unit_test(sd15_dpmpp_2m_karras),
-        cmocka_unit_test(sd15_lcm),         cmocka_unit_test(sd15_img2img),
-        cmocka_unit_test(sd21_euler_v),     cmocka_unit_test(sd21_ddim_v),
-        cmocka_unit_test(sdxl_euler),       cmocka_unit_test(sdxl_no_negative),
-        cmocka_unit_test(sd_turbo_1),       cmocka_unit_test(sd_turbo_4),
-        cmocka_unit_test(sd15_long),        cmocka_unit_test(sdxl_long),
-        cmocka_unit_test(sd15_single_file), cmocka_unit_test(sd_turbo_single_file),
-        cmocka_unit_test(sd15_odd_size),    cmocka_unit_test(sdxl_single_file),
-        cmocka_unit_test(sd15_generic),     cmocka_unit_test(sd15_control),
-        cmocka_unit_test(sd15_controls),    cmocka_unit_test(sdxl_control),
-        cmocka_unit_test(sd15_inpaint),     cmocka_unit_test(sd15_inpaint_whole),
-        cmocka_unit_test(sd15_inpaint_9),   cmocka_unit_test(sdxl_inpaint),
+        cmocka_unit_test(sd15_euler),
+        cmocka_unit_test(sd15_euler_a),
+        cmocka_unit_test(sd15_ddim),
+        cmocka_unit_test(sd15_dpmpp_2m_karras),
+        cmocka_unit_test(sd15_lcm),
+        cmocka_unit_test(sd15_img2img),
+        cmocka_unit_test(sd21_euler_v),
+        cmocka_unit_test(sd21_ddim_v),
+        cmocka_unit_test(sdxl_euler),
+        cmocka_unit_test(sdxl_no_negative),
+        cmocka_unit_test(sd_turbo_1),
+        cmocka_unit_test(sd_turbo_4),
+        cmocka_unit_test(sd15_long),
+        cmocka_unit_test(sdxl_long),
+        cmocka_unit_test(sd15_single_file),
+        cmocka_unit_test(sd_turbo_single_file),
+        cmocka_unit_test(sd15_odd_size),
+        cmocka_unit_test(sdxl_single_file),
+        cmocka_unit_test(sd15_generic),
+        cmocka_unit_test(sd15_control),
+        cmocka_unit_test(sd15_controls),
+        cmocka_unit_test(sdxl_control),
+        cmocka_unit_test(sd15_inpaint),
+        cmocka_unit_test(sd15_inpaint_whole),
+        cmocka_unit_test(sd15_inpaint_9),
+        cmocka_unit_test(sdxl_inpaint),
         cmocka_unit_test(sdxl_inpaint_9),
+        cmocka_unit_test(sd15_style),
+        cmocka_unit_test(sd15_style_face_control),
+        cmocka_unit_test(sdxl_plus),
+        cmocka_unit_test(sd15_full_unguided),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,10 +17,11 @@ Every 4-D tensor is NHWC. Each file holds
     image                      [1, h, w, 3] in [0, 1]
     mask                       inpainting: [1, h, w, 1], 1 is drawn anew
     control.<i>                ControlNets: [1, h, w, 3] in [0, 1], their pictures
+    reference.<i>.<j>          IP-Adapters: [1, h, w, 3] in [0, 1], the pictures of adapter i
 
 and the metadata key `case`, JSON: manifest, prompt, negative, seed, steps, guidance, sampler, schedule,
 width, height, strength, inpaint (sampler and schedule by Lar's names; "model" is the scheduler file's own),
-controls: a list of {manifest, weight, start, end}.
+controls: a list of {manifest, weight, start, end}, references: of {manifest, weight, pictures}.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from safetensors.numpy import save_file
 
 import configs
 import hash_weights
+import ip_adapter
 import prompts
 from manifest import WEIGHTED
 from models import DATA, SAMPLE, make, nchw, nhwc
@@ -69,6 +71,10 @@ def control(manifest, weight=1.0, start=0.0, end=1.0):
     return {"manifest": manifest, "weight": weight, "start": start, "end": end}
 
 
+def reference(variant, weight, pictures=1):
+    return {"manifest": "ip-" + variant, "weight": weight, "pictures": pictures}
+
+
 CASES = {
     "sd15-euler": case("sd15", "euler", width=96),
     "sd15-euler-a": case("sd15", "euler_a", seed=7),
@@ -95,6 +101,12 @@ CASES = {
     "sd15-controls": case("sd15", "ddim", steps=6, controls=[
         control("controlnet-sd15", 0.7, 0.0, 0.6), control("controlnet-sd15", -0.5, 0.3, 1.0)]),
     "sdxl-control": case("sdxl", "euler", guidance=5.0, controls=[control("controlnet-sdxl", 1.0, 0.0, 0.8)]),
+    "sd15-style": case("sd15", "euler", steps=4, references=[reference("plain-sd15", 0.6, 2)]),
+    "sd15-style-face-control": case("sd15", "ddim", steps=4, controls=[control("controlnet-sd15", 0.8)], references=[
+        reference("plain-sd15", 1.0), reference("plus-sd15", 0.5)]),
+    "sd15-full-unguided": case("sd15", "euler", steps=3, guidance=1.0, negative="", references=[
+        reference("full-sd15", 0.7)]),
+    "sdxl-plus": case("sdxl", "euler", guidance=5.0, steps=4, references=[reference("plus-sdxl", 0.9)]),
 }
 
 
@@ -149,15 +161,18 @@ def pipeline(c, dtype):
     if "controls" in c:
         parts["controlnet"] = [make("controlnet", configs.get(configs.TINY, x["manifest"])["controlnet"]).to(dtype)
                                for x in c["controls"]]
+    extractor = ip_adapter.processor() if "references" in c else None
+    if "references" in c:
+        parts["image_encoder"] = ip_adapter.image_encoder().to(dtype)
     if c["manifest"] == "sdxl" and "controls" in c:
         return diffusers.StableDiffusionXLControlNetPipeline(**parts, add_watermarker=False)
     if c["manifest"].startswith("sdxl"):
         kind = "StableDiffusionXLInpaintPipeline" if "inpaint" in c else "StableDiffusionXLPipeline"
-        return getattr(diffusers, kind)(**parts, add_watermarker=False)
+        return getattr(diffusers, kind)(**parts, feature_extractor=extractor, add_watermarker=False)
     kind = "StableDiffusionImg2ImgPipeline" if "strength" in c else "StableDiffusionPipeline"
     kind = "StableDiffusionControlNetPipeline" if "controls" in c else kind
     kind = "StableDiffusionInpaintPipeline" if "inpaint" in c else kind
-    return getattr(diffusers, kind)(**parts, safety_checker=None, feature_extractor=None,
+    return getattr(diffusers, kind)(**parts, safety_checker=None, feature_extractor=extractor,
                                     requires_safety_checker=False)
 
 
@@ -248,11 +263,28 @@ class Run:
                 "control_guidance_start": [x["start"] for x in c["controls"]],
                 "control_guidance_end": [x["end"] for x in c["controls"]]}
 
+    def _references(self):
+        """Loads the adapters; the argument with their pictures, which have 8 bits."""
+        pictures = []
+        for i, x in enumerate(self.c["references"]):
+            pictures.append([])
+            for j in range(x["pictures"]):
+                self.out[f"reference.{i}.{j}"], pil = ip_adapter.picture(f"reference.{i}.{j}", 60 + 9 * j, 70)
+                pictures[-1].append(pil)
+        dicts = [ip_adapter.state_dict(x["manifest"].removeprefix("ip-")) for x in self.c["references"]]
+        self.pipe.load_ip_adapter(dicts, subfolder="", weight_name=[""] * len(dicts), image_encoder_folder=None,
+                                  low_cpu_mem_usage=False)
+        self.pipe.unet.to(self.dtype)
+        self.pipe.set_ip_adapter_scale([x["weight"] for x in self.c["references"]])
+        return {"ip_adapter_image": pictures}
+
     def run(self):
         c = self.c
         size = self._image() if "strength" in c else {"width": c["width"], "height": c["height"]}
         if "controls" in c:
             size |= self._controls()
+        if "references" in c:
+            size |= self._references()
         self._draw("noise")
 
         def after_step(_pipe, _step, _t, values):
