@@ -484,9 +484,8 @@ static int open_pipeline(struct checkpoint *c, struct err *e)
 /* The last part of a path, when it is the name of a component whose folder it can be. */
 static const char *component_of_path(struct checkpoint *c)
 {
-    static const char *const known[] = {"unet",           "vae",        "text_encoder",
-                                        "text_encoder_2", "controlnet",
-                                        "image_encoder", NULL};
+    static const char *const known[] = {
+        "unet", "vae", "text_encoder", "text_encoder_2", "controlnet", "image_encoder", NULL};
     size_t n = strlen(c->path);
     while (n > 1 && c->path[n - 1] == '/')
         n--;
