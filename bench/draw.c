@@ -191,7 +191,7 @@ static int measure(struct bench *b, const struct options *o, struct err *e)
     if (!rc)
         rc = cpu_backend_new(&b->inner, o->threads, o->isa, e);
     if (!rc) {
-        b->base = (struct backend){b->inner->name, run_op, NULL};
+        b->base = (struct backend){.name = b->inner->name, .run = run_op};
         b->threads = o->threads;
         b->current = -1;
         request(b, o, m);

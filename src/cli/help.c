@@ -92,6 +92,7 @@ const struct help_section help_sections[] = {
      "",
      {{"LAR_MODEL", "the model, see above"},
       {"LAR_MODELS", "a folder of models, with loras/ in it; where LoRAs are looked for"},
+      {"LAR_UPSCALER", "the network of lar upscale"},
       {"LAR_CPU", "the kernels to use: generic, avx2, avx512, avx512bf16 or neon"},
       {"LAR_LOG", "debug, info or warn (default: warn): what to log on standard error"},
       {"NO_COLOR", "no colours and no escape sequences"}}},

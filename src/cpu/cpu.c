@@ -37,7 +37,7 @@ int cpu_backend_new(struct backend **b, int n_threads, const char *isa, struct e
     if (!k)
         return ERR_ARG;
     struct cpu *c = mem_alloc(sizeof(*c));
-    c->base = (struct backend){mem_printf("cpu/%s", k->name), run, cpu_free};
+    c->base = (struct backend){mem_printf("cpu/%s", k->name), k->bf16.gemm != NULL, run, cpu_free};
     c->k = k;
     c->pool = pool_new(n_threads);
     *b = &c->base;

@@ -173,9 +173,10 @@ static struct tensor *run_rrdb(struct tape *t, const struct esrgan *m, struct te
     return named(t, "conv_last", conv(t, &m->last, f, 1));
 }
 
-static struct tensor *run_compact(struct tape *t, const struct esrgan *m, struct tensor *x)
+/* What the network adds to the picture may be bf16; the picture stays what it is. */
+static struct tensor *run_compact(struct tape *t, const struct esrgan *m, struct tensor *picture)
 {
-    struct tensor *y = x;
+    struct tensor *y = op_cast(t, picture, tape_type(t));
     for (int i = 0; i < m->n_conv; i++) {
         tape_push(t, "body.%d", 2 * i);
         y = tape_result(t, conv(t, &m->conv[i], y, 1));
@@ -183,12 +184,11 @@ static struct tensor *run_compact(struct tape *t, const struct esrgan *m, struct
         if (i + 1 < m->n_conv)
             y = op_prelu(t, y, m->slope[i]);
     }
-    struct tensor *large = op_upsample(t, x, m->scale * x->dim[1], m->scale * x->dim[2]);
-    return op_add(t, op_pixel_shuffle(t, y, m->scale), large);
+    y = op_cast(t, op_pixel_shuffle(t, y, m->scale), picture->type);
+    return op_add(t, y, op_upsample(t, picture, y->dim[1], y->dim[2]));
 }
 
 struct tensor *esrgan_forward(struct tape *t, const struct esrgan *m, struct tensor *x)
 {
-    x = op_cast(t, x, tape_type(t));
-    return m->n_block ? run_rrdb(t, m, x) : run_compact(t, m, x);
+    return m->n_block ? run_rrdb(t, m, op_cast(t, x, tape_type(t))) : run_compact(t, m, x);
 }

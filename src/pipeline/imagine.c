@@ -62,7 +62,7 @@ void imagine_init(struct imagine_request *r, const struct image_model *m, const 
         .strength = inpaint_wanted(m, NULL) ? 1 : 0.75,
         .mask_seam = INPAINT_SEAM,
         .mask_padding = INPAINT_PADDING,
-        .precision = b && strstr(b->name, "bf16") ? DTYPE_BF16 : DTYPE_F32,
+        .precision = b && b->bf16 ? DTYPE_BF16 : DTYPE_F32,
     };
 }
 

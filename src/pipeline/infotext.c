@@ -235,6 +235,8 @@ static void append_settings(struct buf *b, const struct recipe *r)
     append_number_param(b, "CFG Rescale", r->guidance_rescale, r->guidance_rescale > 0);
     append_param(b, "Sigmas", r->sigmas);
     append_param(b, "Init image", r->source);
+    append_number_param(b, "Postprocess upscale by", r->upscale, r->upscale > 0);
+    append_param(b, "Postprocess upscaler", r->upscaler);
     append_lora_hashes(b, r);
     append_guides(b, r);
     append_param(b, "Version", r->version);
@@ -381,14 +383,19 @@ static void set_param(struct recipe *r, struct span key, char *value)
     const struct {
         const char *key;
         char **field;
-    } strings[] = {{"Model hash", &r->model_hash}, {"Model", &r->model},
-                   {"Init image", &r->source},     {"Init image hash", &r->source_hash},
-                   {"Sigmas", &r->sigmas},         {"Version", &r->version}};
+    } strings[] = {{"Model hash", &r->model_hash},
+                   {"Model", &r->model},
+                   {"Init image", &r->source},
+                   {"Init image hash", &r->source_hash},
+                   {"Postprocess upscaler", &r->upscaler},
+                   {"Sigmas", &r->sigmas},
+                   {"Version", &r->version}};
     const struct {
         const char *key;
         double *field, max;
     } numbers[] = {{"CFG scale", &r->guidance, RECIPE_MAX_GUIDANCE},
                    {"CFG Rescale", &r->guidance_rescale, 1},
+                   {"Postprocess upscale by", &r->upscale, RECIPE_MAX_UPSCALE},
                    {"Eta", &r->eta, 1},
                    {"Eta DDIM", &r->eta, 1},
                    {"Variation seed strength", &r->variation_strength, 1},

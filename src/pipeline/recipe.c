@@ -23,15 +23,16 @@ void recipe_init(struct recipe *r)
     *r = (struct recipe){.guidance = -1,
                          .guidance_rescale = -1,
                          .eta = -1,
+                         .upscale = -1,
                          .strength = -1,
                          .variation_strength = -1};
 }
 
 void recipe_release(struct recipe *r)
 {
-    char *strings[] = {r->prompt,      r->negative, r->sampler,    r->schedule,
-                       r->sigmas,      r->model,    r->model_hash, r->source,
-                       r->source_hash, r->rng,      r->version,    r->precision};
+    char *strings[] = {r->prompt,  r->negative,   r->sampler, r->schedule,    r->sigmas,
+                       r->model,   r->model_hash, r->source,  r->source_hash, r->rng,
+                       r->version, r->precision,  r->upscaler};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         free(strings[i]);
     for (int i = 0; i < r->n_loras; i++) {
@@ -99,7 +100,7 @@ struct fields {
     struct {
         const char *key;
         char **field;
-    } strings[12];
+    } strings[13];
     struct {
         const char *key;
         int *field;
@@ -107,7 +108,7 @@ struct fields {
     struct {
         const char *key;
         double *field, max;
-    } numbers[5];
+    } numbers[6];
 };
 
 static struct fields fields_of(struct recipe *r)
@@ -124,7 +125,8 @@ static struct fields fields_of(struct recipe *r)
                     {"source_hash", &r->source_hash},
                     {"rng", &r->rng},
                     {"version", &r->version},
-                    {"precision", &r->precision}},
+                    {"precision", &r->precision},
+                    {"upscaler", &r->upscaler}},
         .counts = {{"steps", &r->steps},
                    {"width", &r->width},
                    {"height", &r->height},
@@ -133,6 +135,7 @@ static struct fields fields_of(struct recipe *r)
                     {"guidance_rescale", &r->guidance_rescale, 1},
                     {"eta", &r->eta, 1},
                     {"strength", &r->strength, 1},
+                    {"upscale", &r->upscale, RECIPE_MAX_UPSCALE},
                     {"variation_strength", &r->variation_strength, 1}},
     };
 }

@@ -15,6 +15,7 @@ struct picture_text;
 
 #define RECIPE_MAX_TEXT     (4u << 20) /* bytes of either form */
 #define RECIPE_MAX_GUIDANCE 1e6
+#define RECIPE_MAX_UPSCALE  1000
 
 struct recipe_lora {
     char *name;
@@ -38,6 +39,7 @@ struct recipe {
     char *source_hash;
     char *precision; /* of the activations: f32 or bf16; in JSON only */
     char *rng;       /* philox (as CUDA, A1111's "NV") or mt19937 (as PyTorch's CPU) */
+    char *upscaler;  /* the network that enlarged it afterwards */
     char *version;   /* the program: "lar 0.1.0" */
     struct recipe_lora *loras;
     int n_loras;
@@ -51,6 +53,7 @@ struct recipe {
     double eta;                /* 0..1; < 0: the sampler's usual one */
     double strength;           /* 0..1; < 0: drawn from noise alone */
     double variation_strength; /* 0..1; <= 0: no variation */
+    double upscale;            /* how many times; <= 0: not enlarged */
     bool has_seed;
     uint64_t seed, variation_seed;
 };

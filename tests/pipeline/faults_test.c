@@ -58,7 +58,7 @@ static int watched_run(struct backend *b, const struct op *op, struct err *e)
 static struct watched watch(long at, bool fail)
 {
     return (struct watched){
-        .base = {cpu->name, watched_run, NULL}, .inner = cpu, .at = at, .fail = fail};
+        .base = {.name = cpu->name, .run = watched_run}, .inner = cpu, .at = at, .fail = fail};
 }
 
 static int keep(const struct picture *p, int i, uint64_t seed, void *ctx)

@@ -26,7 +26,7 @@ static int mix_run(struct backend *b, const struct op *op, struct err *e)
     return 0;
 }
 
-static struct backend mix = {"mix", mix_run, NULL};
+static struct backend mix = {.name = "mix", .run = mix_run};
 
 static int fail_run(struct backend *b, const struct op *op, struct err *e)
 {
@@ -217,7 +217,7 @@ static void test_observer_stops(void **state)
 
 static void test_backend_failure(void **state)
 {
-    struct backend broken = {"broken", fail_run, NULL};
+    struct backend broken = {.name = "broken", .run = fail_run};
     struct err e = {0};
     struct tape *t = tape_new(DTYPE_F32);
     (void)state;
