@@ -154,7 +154,7 @@ static int choose_names(const struct sampling_source *f, const struct image_mode
         return blame(f, OPTION_RNG, e);
     if (schedule != N_SCHEDULE)
         r->schedule = schedule;
-    else if (r->sampler != m->defaults.sampler && !m->few_steps)
+    else if (r->sampler != m->defaults.sampler && m->distilled.kind == DISTILLED_NOT)
         r->schedule = usual_schedule(f, r->sampler);
     return 0;
 }

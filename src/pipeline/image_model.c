@@ -116,29 +116,27 @@ static bool looks_like_v(const struct image_model *m)
     return sqrt(sum2 / n - sum / n * (sum / n)) > 0.09;
 }
 
-/* Does a name of the model, in the file or of it, contain the word? */
-static bool named(const struct image_model *m, const char *word)
-{
-    static const char *const keys[] = {"modelspec.title", "modelspec.architecture", "general.name"};
-    char *name = image_model_name(m);
-    bool found = strcasestr(name, word) != NULL;
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        const char *value = checkpoint_meta(m->file, keys[i]);
-        found = found || (value && strcasestr(value, word));
-    }
-    free(name);
-    return found;
-}
-
 /* Is the model distilled, and how? Folders say it in the scheduler: Turbo's are Euler's with
- * trailing timesteps, which other epsilon models do not use. Single files say it in a name. */
+ * trailing timesteps, which other epsilon models do not use. Single files say it in a name, of the
+ * file or in it. */
 static void read_distillation(struct image_model *m, const struct config *scheduler)
 {
+    static const char *const keys[] = {"modelspec.title", "modelspec.architecture", "general.name"};
     const char *class = config_text(scheduler, "_class_name", "");
-    m->lcm = strcmp(class, "LCMScheduler") == 0 || named(m, "lcm");
-    bool turbo = strncmp(class, "Euler", 5) == 0 && m->schedule.spacing == SPACING_TRAILING &&
-                 m->schedule.prediction == PREDICTION_EPSILON;
-    m->few_steps = m->lcm || turbo || named(m, "turbo");
+    char *name = image_model_name(m);
+    struct distilled *d = &m->distilled;
+    *d = distilled_from_name(name);
+    for (size_t i = 0; d->kind == DISTILLED_NOT && i < sizeof(keys) / sizeof(keys[0]); i++) {
+        const char *value = checkpoint_meta(m->file, keys[i]);
+        *d = distilled_from_name(value ? value : "");
+    }
+    free(name);
+    if (strcmp(class, "LCMScheduler") == 0)
+        d->kind = DISTILLED_LCM;
+    else if (d->kind == DISTILLED_NOT && strncmp(class, "Euler", 5) == 0 &&
+             m->schedule.spacing == SPACING_TRAILING &&
+             m->schedule.prediction == PREDICTION_EPSILON)
+        d->kind = DISTILLED_TURBO;
 }
 
 static int read_schedule(struct image_model *m, struct err *e)
@@ -162,7 +160,9 @@ static int read_schedule(struct image_model *m, struct err *e)
     if (said ? strcasecmp(said, "v") == 0 : looks_like_v(m))
         m->schedule.prediction = PREDICTION_V;
     read_distillation(m, &(struct config){0});
-    if (m->few_steps)
+    if (m->distilled.predicts_x0)
+        m->schedule.prediction = PREDICTION_SAMPLE;
+    if (m->distilled.kind != DISTILLED_NOT)
         m->schedule.spacing = SPACING_TRAILING;
     else if (m->family == IMAGE_SDXL)
         m->schedule.spacing = SPACING_LEADING; /* as in the published scheduler_config.json */
@@ -172,7 +172,7 @@ static int read_schedule(struct image_model *m, struct err *e)
 /* The native size: the configuration's sample_size, else what the family was trained on. */
 static void native_size(struct image_model *m, const struct config *unet)
 {
-    int side = m->family == IMAGE_SDXL && !m->few_steps ? 1024 : 512;
+    int side = m->family == IMAGE_SDXL && m->distilled.kind != DISTILLED_TURBO ? 1024 : 512;
     if (m->family == IMAGE_SD2 && m->schedule.prediction == PREDICTION_V)
         side = 768;
     int latent = config_int(unet, "sample_size", 0, 1, 4096);
@@ -206,13 +206,7 @@ static int read_defaults(struct image_model *m, struct err *e)
                                           .guidance = m->family == IMAGE_SDXL ? 6 : 7,
                                           .sampler = SAMPLER_DPMPP_2M,
                                           .schedule = SCHEDULE_KARRAS};
-    if (m->few_steps)
-        m->defaults = (struct image_defaults){
-            .steps = 4, .guidance = 1, .sampler = SAMPLER_EULER, .schedule = SCHEDULE_TRAILING};
-    if (m->lcm) {
-        m->defaults.sampler = SAMPLER_LCM;
-        m->defaults.schedule = SCHEDULE_MODEL;
-    }
+    distilled_defaults(&m->distilled, &m->defaults);
     int rc = config_open(&unet, m->file, "unet", e);
     if (!rc)
         rc = config_open(&index, m->file, "model_index", e);

@@ -15,6 +15,7 @@
 #include "models/taesd.h"
 #include "models/unet.h"
 #include "models/vae.h"
+#include "pipeline/distilled.h"
 #include "pipeline/sampler.h"
 
 struct checkpoint;
@@ -49,8 +50,7 @@ struct image_model {
     struct schedule_params schedule; /* training noise levels, prediction type */
     struct image_defaults defaults;
     bool zero_negative; /* an absent negative prompt is zeros, not the encoding of "" (SDXL) */
-    bool few_steps;     /* distilled to work in 1 to 8 steps without guidance: Turbo, LCM */
-    bool lcm;           /* in LCM's way */
+    struct distilled distilled;
 
     /* Of requests, which run one after the other: what the text encoders made of chunks. */
     struct lru text_states;

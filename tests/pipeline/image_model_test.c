@@ -96,7 +96,7 @@ static void families(void **state)
         assert_int_equal(m->schedule.prediction, rows[i].prediction);
         assert_int_equal(m->defaults.width, rows[i].side);
         assert_int_equal(m->defaults.height, rows[i].side);
-        assert_false(m->few_steps);
+        assert_int_equal(m->distilled.kind, DISTILLED_NOT);
         char *name = image_model_name(m);
         assert_string_equal(name, "model");
         free(name);
@@ -112,8 +112,7 @@ static void turbo(void **state)
     char *path = write_model("sd-turbo", DTYPE_F16, false);
     struct image_model *m = open_model(path);
     assert_int_equal(m->family, IMAGE_SD2);
-    assert_true(m->few_steps);
-    assert_false(m->lcm);
+    assert_int_equal(m->distilled.kind, DISTILLED_TURBO);
     assert_int_equal(m->defaults.steps, 4);
     assert_true(m->defaults.guidance <= 1);
     assert_int_equal(m->defaults.sampler, SAMPLER_EULER);
@@ -124,6 +123,37 @@ static void turbo(void **state)
 }
 
 /* A single SD 2.x file: what is predicted is told by the spread of one bias, or by its metadata. */
+/* A single file says in its name what it is. */
+static void distilled_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum distilled_kind kind;
+        enum prediction prediction;
+        int steps, side;
+    } rows[] = {
+        {"sdxl_lightning_2step.safetensors", DISTILLED_LIGHTNING, PREDICTION_EPSILON, 2, 1024},
+        {"sdxl_lightning_1step_x0.safetensors", DISTILLED_LIGHTNING, PREDICTION_SAMPLE, 1, 1024},
+        {"sdxl_turbo.safetensors", DISTILLED_TURBO, PREDICTION_EPSILON, 4, 512},
+    };
+    char *path = write_model("sdxl", DTYPE_F16, true);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *to = mem_printf("%.*s%s", (int)(strrchr(path, '/') - path + 1), path, rows[i].name);
+        assert_int_equal(rename(path, to), 0);
+        struct image_model *m = open_model(to);
+        assert_int_equal(m->distilled.kind, rows[i].kind);
+        assert_int_equal(m->schedule.prediction, rows[i].prediction);
+        assert_int_equal(m->schedule.spacing, SPACING_TRAILING);
+        assert_int_equal(m->defaults.steps, rows[i].steps);
+        assert_int_equal(m->defaults.width, rows[i].side);
+        image_model_close(m);
+        assert_int_equal(rename(to, path), 0);
+        free(to);
+    }
+    free(path);
+}
+
 static void v_prediction_without_configuration(void **state)
 {
     (void)state;
@@ -359,6 +389,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(families),
         cmocka_unit_test(turbo),
+        cmocka_unit_test(distilled_by_name),
         cmocka_unit_test(v_prediction_without_configuration),
         cmocka_unit_test(only_the_spread_of_sd2_counts),
         cmocka_unit_test(damaged_tensors),
