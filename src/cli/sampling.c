@@ -5,7 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cli/options.h"
-#include "pipeline/image_model.h"
+#include "pipeline/distilled.h"
 #include "pipeline/imagine.h"
 #include "pipeline/recipe.h"
 #include "pipeline/sampler.h"
@@ -139,9 +139,10 @@ static enum schedule_kind usual_schedule(const struct sampling_source *f, enum s
     return karras ? SCHEDULE_KARRAS : SCHEDULE_MODEL;
 }
 
-static int choose_names(const struct sampling_source *f, const struct image_model *m,
+static int choose_names(const struct sampling_source *f, const struct distilled *d,
                         struct imagine_request *r, struct err *e)
 {
+    enum sampler_kind standard = r->sampler;
     enum schedule_kind schedule = N_SCHEDULE; /* none said yet; a sampler's name may say it */
     const char *name = said(f, OPTION_SAMPLER, f->from->sampler);
     if (name && sampler_parse(name, &r->sampler, &schedule, e))
@@ -154,7 +155,7 @@ static int choose_names(const struct sampling_source *f, const struct image_mode
         return blame(f, OPTION_RNG, e);
     if (schedule != N_SCHEDULE)
         r->schedule = schedule;
-    else if (r->sampler != m->defaults.sampler && m->distilled.kind == DISTILLED_NOT)
+    else if (r->sampler != standard && d->kind == DISTILLED_NOT)
         r->schedule = usual_schedule(f, r->sampler);
     return 0;
 }
@@ -168,7 +169,7 @@ static double number(const struct sampling_source *f, enum option id, double of_
 }
 
 int sampling_request(const struct sampling *s, const struct sampling_source *from,
-                     const struct image_model *m, struct imagine_request *r, struct err *e)
+                     const struct distilled *d, struct imagine_request *r, struct err *e)
 {
     const struct option_value *steps = &from->o->value[OPTION_STEPS];
     bool same_sampler = !given(from, OPTION_SAMPLER); /* else the recipe's eta is of another one */
@@ -185,7 +186,7 @@ int sampling_request(const struct sampling *s, const struct sampling_source *fro
     r->n_pictures = sampling_n_pictures(s, from->o);
     r->variation = s->variation;
     r->variation_strength = s->variation_strength;
-    return choose_names(from, m, r, e);
+    return choose_names(from, d, r, e);
 }
 
 void sampling_recipe(const struct imagine_request *r, int picture, struct recipe *out)

@@ -6,8 +6,8 @@
 #include "cli/seeds.h"
 #include "pipeline/schedule.h"
 
+struct distilled;
 struct err;
-struct image_model;
 struct imagine_request;
 struct options;
 struct recipe;
@@ -35,10 +35,10 @@ void sampling_release(struct sampling *s);
 /* The number of pictures. */
 int sampling_n_pictures(const struct sampling *s, const struct options *o);
 
-/* Fills the request's fields of these things, over the model's defaults that it has. It borrows
- * from `s`. */
+/* Fills the request's fields of these things, over the defaults that it has. A model distilled to
+ * few steps keeps its schedule with any sampler. It borrows from `s`. */
 int sampling_request(const struct sampling *s, const struct sampling_source *from,
-                     const struct image_model *m, struct imagine_request *r, struct err *e);
+                     const struct distilled *d, struct imagine_request *r, struct err *e);
 
 /* The same for a picture's recipe. */
 void sampling_recipe(const struct imagine_request *r, int picture, struct recipe *out);

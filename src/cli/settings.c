@@ -246,6 +246,25 @@ static void choose_numbers(struct settings *s, const struct options *o)
         r->precision = DTYPE_BF16;
 }
 
+/* A LoRA that makes a model need few steps brings its defaults along. */
+static struct distilled take_distillation(struct settings *s, const struct image_model *m)
+{
+    struct imagine_request *r = &s->request;
+    struct distilled d = m->distilled;
+    for (int i = 0; i < s->loras.n && d.kind == DISTILLED_NOT; i++) {
+        struct image_defaults standard = m->defaults;
+        if (s->loras.items[i].unet == 0)
+            continue;
+        d = distilled_from_name(s->loras.items[i].name);
+        distilled_defaults(&d, &standard);
+        r->steps = standard.steps;
+        r->guidance = standard.guidance;
+        r->sampler = standard.sampler;
+        r->schedule = standard.schedule;
+    }
+    return d;
+}
+
 int settings_request(struct settings *s, const struct options *o, const struct image_model *m,
                      const struct backend *b, struct err *e)
 {
@@ -259,7 +278,8 @@ int settings_request(struct settings *s, const struct options *o, const struct i
     choose_size(s, o, m);
     choose_numbers(s, o);
     struct sampling_source from = source(s, o);
-    int rc = sampling_request(&s->sampling, &from, m, r, e);
+    struct distilled distilled = take_distillation(s, m);
+    int rc = sampling_request(&s->sampling, &from, &distilled, r, e);
     if (!rc)
         rc = loras_find(&s->loras, checkpoint_path(m->file), s->from_path, e);
     r->loras = s->loras.request;

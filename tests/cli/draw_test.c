@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "format/picture.h"
 #include "pipeline/recipe.h"
+#include "support/lora_files.h"
 #include "support/model.h"
 #include "support/pictures.h"
 #include "support/program.h"
@@ -186,6 +187,37 @@ static void test_options(void **state)
         picture_release(&b);
         free(path);
     }
+    program_release(&p);
+}
+
+/* A LoRA named as one that distils to few steps brings its steps, sampler and schedule along; the
+ * options still count. */
+static void test_distilled_lora(void **state)
+{
+    (void)state;
+    static const char query[] = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q";
+    json_t *tensors = json_object();
+    char *down = mem_printf("%s.lora_down.weight", query),
+         *up = mem_printf("%s.lora_up.weight", query);
+    char *path = in_dir("some_Lightning_2step.safetensors");
+    struct program p = {.dir = dir};
+    json_object_set_new(tensors, down, json_pack("[ii]", 4, 96));
+    json_object_set_new(tensors, up, json_pack("[ii]", 96, 4));
+    lora_files_write(path, tensors, DTYPE_F16, NULL);
+    program_run(&p, ARGS("draw", "-m", model, "boat", "--size=64x64", "--json", "--lora", path), 0,
+                "\"steps\": 2,");
+    assert_non_null(strstr(p.text, "\"sampler\": \"euler\""));
+    assert_non_null(strstr(p.text, "\"schedule\": \"trailing\""));
+    assert_non_null(strstr(p.text, "\"guidance\": 1.0"));
+    program_run(&p,
+                ARGS("draw", "-m", model, "boat", "--size=64x64", "--json", "--lora", path,
+                     "--steps=3", "--sampler=heun"),
+                0, "\"steps\": 3,");
+    assert_non_null(strstr(p.text, "\"schedule\": \"trailing\""));
+    json_decref(tensors);
+    free(down);
+    free(up);
+    free(path);
     program_release(&p);
 }
 
@@ -545,6 +577,7 @@ int main(void)
         cmocka_unit_test_setup(test_names, fresh_dir),
         cmocka_unit_test_setup(test_seeds, fresh_dir),
         cmocka_unit_test_setup(test_options, fresh_dir),
+        cmocka_unit_test_setup(test_distilled_lora, fresh_dir),
         cmocka_unit_test_setup(test_prompt_from_input, fresh_dir),
         cmocka_unit_test_setup(test_recipe, fresh_dir),
         cmocka_unit_test_setup(test_other_model_warns, fresh_dir),
