@@ -16,7 +16,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the option's text ---- */
+/* ---- the options' text ---- */
+
+/* The last part of a path. */
+static char *name_of(const char *path)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    size_t start = n;
+    while (start > 0 && path[start - 1] != '/')
+        start--;
+    return mem_strndup(path + start, n - start);
+}
 
 /* Cuts ":A-B" off the end. */
 static bool cut_range(char *text, double *start, double *end)
@@ -77,6 +89,40 @@ static int parse_control(struct recipe_guide *g, const char *option, struct err 
     return rc;
 }
 
+/* PICTURE[:W] */
+static int parse_reference(struct recipe_guide *g, enum guide_kind kind, const char *option,
+                           struct err *e)
+{
+    *g = (struct recipe_guide){.kind = kind, .weight = 1, .end = 1, .low = 100, .high = 200};
+    g->picture = mem_strdup(option);
+    options_cut_weight(g->picture, &g->weight);
+    if (!*g->picture)
+        return err_set(e, ERR_ARG, "--%s %s: wants a picture, such as old-master.jpg:0.7",
+                       guide_kind_name(kind), option);
+    return 0;
+}
+
+/* The adapter for styles or faces among those given: names tell, unless there is only one. */
+static int choose_adapter(struct recipe_guide *g, const struct option_value *adapters,
+                          struct err *e)
+{
+    bool face = g->kind == GUIDE_FACE;
+    const char *chosen = adapters->n == 1 ? adapters->list[0] : NULL;
+    for (int i = 0; !chosen && i < adapters->n; i++) {
+        char *name = name_of(adapters->list[i]);
+        if ((strcasestr(name, "face") != NULL) == face)
+            chosen = adapters->list[i];
+        free(name);
+    }
+    g->model = mem_strdup(chosen);
+    if (chosen)
+        return 0;
+    return err_set(e, ERR_ARG,
+                   "--%s %s: name the IP-Adapter for it with --ip-adapter, such as "
+                   "ip-adapter%s_sd15.safetensors",
+                   guide_kind_name(g->kind), g->picture, face ? "-plus-face" : "");
+}
+
 /* ---- the recipe ---- */
 
 /* A file that a recipe names without its folder: beside the picture, here, or where LAR_MODELS
@@ -100,26 +146,36 @@ static char *find(const char *from_path, const char *name)
     return found;
 }
 
-static void restore(struct guides *g, const struct recipe_guide *want, const char *from_path)
+/* Is there room for one more ControlNet, or reference? */
+static bool has_room(const struct guides *g, enum guide_kind kind)
 {
-    char *model = find(from_path, want->model), *picture = find(from_path, want->picture);
-    if (!model || !picture) {
-        message_warn("%s: its %s by %s is left out, because %s%s is not found; the picture will "
-                     "differ",
-                     from_path, guide_kind_name(want->kind),
-                     want->model ? want->model : "(unknown)", model ? "the picture " : "",
-                     model ? (want->picture ? want->picture : "(unknown)") : "that");
-        free(model);
-        free(picture);
+    int n = 0;
+    for (int i = 0; i < g->n; i++)
+        n += (g->all[i].known.kind == GUIDE_CONTROL) == (kind == GUIDE_CONTROL);
+    return n < (kind == GUIDE_CONTROL ? CONTROL_MAX : REFERENCE_MAX);
+}
+
+static void restore(struct guides *g, const struct recipe_guide *want,
+                    const struct option_value *adapters, const char *from_path)
+{
+    struct recipe_guide known = *want;
+    known.model = known.hash = known.encoder = known.picture_hash = NULL;
+    known.picture = find(from_path, want->picture);
+    if (want->kind == GUIDE_CONTROL || !adapters->given)
+        known.model = find(from_path, want->model);
+    else
+        choose_adapter(&known, adapters, NULL);
+    if (known.model && known.picture && has_room(g, known.kind)) {
+        known.picture_hash = mem_strdup(want->picture_hash);
+        g->all[g->n++].known = known;
         return;
     }
-    struct recipe_guide *known = &g->all[g->n++].known;
-    *known = *want;
-    known->model = model;
-    known->picture = picture;
-    known->hash = mem_strdup(want->hash);
-    known->encoder = NULL;
-    known->picture_hash = mem_strdup(want->picture_hash);
+    const char *lost = known.model ? want->picture : want->model;
+    message_warn("%s: its %s%s%s is left out, because %s%s is not found; the picture will differ",
+                 from_path, guide_kind_name(want->kind), want->model ? " by " : "",
+                 want->model ? want->model : "", known.model ? "the picture " : "",
+                 lost ? lost : "(unknown)");
+    recipe_guide_release(&known);
 }
 
 static void warn_of_change(const char *from_path, const char *name, const char *was, const char *is)
@@ -130,15 +186,72 @@ static void warn_of_change(const char *from_path, const char *name, const char *
 
 /* ---- both ---- */
 
+static int open_file(struct guides *g, const char *path, struct guide_file **out, struct err *e)
+{
+    for (int i = 0; i < g->n_files; i++)
+        if (strcmp(g->files[i].path, path) == 0) {
+            *out = &g->files[i];
+            return 0;
+        }
+    struct guide_file *f = *out = &g->files[g->n_files++];
+    f->path = mem_strdup(path);
+    return checkpoint_open(&f->file, path, e);
+}
+
+/* The image encoder that lies beside an adapter, as its authors publish it: in "image_encoder/" of
+ * its own folder, or in that of the folder "models" next to it. */
+static int find_encoder(struct guides *g, struct guide *x, struct err *e)
+{
+    static const char *const places[] = {"image_encoder", "../image_encoder",
+                                         "../models/image_encoder"};
+    const char *path = x->model->path, *slash = strrchr(path, '/');
+    char *folder = slash ? mem_strndup(path, (size_t)(slash - path) + 1) : mem_strdup(".");
+    int rc = 0;
+    for (size_t i = 0; !rc && !x->encoder && i < sizeof(places) / sizeof(places[0]); i++) {
+        char *place = file_join(folder, places[i]);
+        struct guide_file *f;
+        if (file_exists(place)) {
+            rc = open_file(g, place, &f, e);
+            if (!rc && ip_adapter_fits(x->model->file, f->file))
+                x->encoder = f;
+        }
+        free(place);
+    }
+    if (!rc && !x->encoder)
+        rc = err_set(e, ERR_NOT_FOUND,
+                     "%s: its image encoder is not beside it (%simage_encoder); name it with "
+                     "--image-encoder",
+                     path, slash ? folder : "");
+    free(folder);
+    return rc;
+}
+
+static int open_encoder(struct guides *g, struct guide *x, const struct option_value *option,
+                        struct err *e)
+{
+    struct ip_adapter probe; /* so that what is wrong with the adapter is said first */
+    int rc = ip_adapter_open(&probe, x->model->file, e);
+    if (rc)
+        return rc;
+    ip_adapter_close(&probe);
+    rc = option->given ? open_file(g, option->text, &x->encoder, e) : find_encoder(g, x, e);
+    if (!rc)
+        x->known.encoder = mem_strdup(x->encoder->path);
+    return rc;
+}
+
 /* Opens what the paths name. */
-static int open_guide(struct guide *x, const char *from_path, struct err *e)
+static int open_guide(struct guides *g, struct guide *x, const struct option_value *encoder,
+                      const char *from_path, struct err *e)
 {
     char hash[MODEL_HASH_SIZE];
     int rc = picture_read(x->known.picture, &x->picture, NULL, e);
     if (!rc)
         rc = file_hash(x->known.picture, hash, e);
     if (!rc)
-        rc = checkpoint_open(&x->file, x->known.model, e);
+        rc = open_file(g, x->known.model, &x->model, e);
+    if (!rc && x->known.kind != GUIDE_CONTROL)
+        rc = open_encoder(g, x, encoder, e);
     if (rc)
         return rc;
     if (from_path)
@@ -148,81 +261,101 @@ static int open_guide(struct guide *x, const char *from_path, struct err *e)
     return 0;
 }
 
+static int read_options(struct guides *g, const struct options *o, struct err *e)
+{
+    static const enum option ids[N_GUIDE] = {OPTION_CONTROL, OPTION_STYLE, OPTION_FACE};
+    const struct option_value *adapters = &o->value[OPTION_IP_ADAPTER];
+    int rc = 0;
+    for (int k = 0; k < N_GUIDE; k++) {
+        const struct option_value *v = &o->value[ids[k]];
+        int most = k == GUIDE_CONTROL ? CONTROL_MAX : REFERENCE_MAX / 2;
+        if (v->n > most)
+            return err_set(e, ERR_ARG, "--%s is given %d times; at most %d work together",
+                           guide_kind_name((enum guide_kind)k), v->n, most);
+        for (int i = 0; !rc && i < v->n; i++) {
+            struct recipe_guide *known = &g->all[g->n++].known;
+            if (k == GUIDE_CONTROL)
+                rc = parse_control(known, v->list[i], e);
+            else
+                rc = parse_reference(known, (enum guide_kind)k, v->list[i], e);
+            if (!rc && k != GUIDE_CONTROL)
+                rc = choose_adapter(known, adapters, e);
+        }
+    }
+    return rc;
+}
+
 int guides_read(struct guides *g, const struct options *o, const struct recipe *from,
                 const char *from_path, struct err *e)
 {
-    const struct option_value *control = &o->value[OPTION_CONTROL];
-    bool restored = !control->given && from_path;
-    int rc = 0;
+    const struct option_value *v = o->value;
+    bool references = v[OPTION_STYLE].given || v[OPTION_FACE].given;
     *g = (struct guides){0};
-    if (control->n > GUIDES_MAX)
-        return err_set(e, ERR_ARG, "--control is given %d times; at most %d work together",
-                       control->n, GUIDES_MAX);
-    for (int i = 0; !rc && i < control->n; i++)
-        rc = parse_control(&g->all[g->n++].known, control->list[i], e);
-    for (int i = 0; restored && i < from->n_guides && g->n < GUIDES_MAX; i++)
-        if (from->guides[i].kind == GUIDE_CONTROL)
-            restore(g, &from->guides[i], from_path);
+    int rc = read_options(g, o, e), n = g->n;
+    for (int i = 0; !rc && from_path && i < from->n_guides; i++)
+        if (!(from->guides[i].kind == GUIDE_CONTROL ? v[OPTION_CONTROL].given : references)) {
+            restore(g, &from->guides[i], &v[OPTION_IP_ADAPTER], from_path);
+        }
+    bool any = false;
+    for (int i = 0; i < g->n; i++)
+        any |= g->all[i].known.kind != GUIDE_CONTROL;
+    if (!rc && !any && v[OPTION_IP_ADAPTER].given)
+        rc = err_set(e, ERR_ARG, "--ip-adapter %s: has no effect without --style or --face",
+                     v[OPTION_IP_ADAPTER].text);
     for (int i = 0; !rc && i < g->n; i++)
-        rc = open_guide(&g->all[i], restored ? from_path : NULL, e);
+        rc = open_guide(g, &g->all[i], &v[OPTION_IMAGE_ENCODER], i < n ? NULL : from_path, e);
     return rc;
 }
 
 void guides_release(struct guides *g)
 {
     for (int i = 0; i < g->n; i++) {
-        struct guide *x = &g->all[i];
-        model_hash_end(x->hash);
-        checkpoint_close(x->file);
-        picture_release(&x->picture);
-        recipe_guide_release(&x->known);
+        picture_release(&g->all[i].picture);
+        recipe_guide_release(&g->all[i].known);
+    }
+    for (int i = 0; i < g->n_files; i++) {
+        model_hash_end(g->files[i].hash);
+        checkpoint_close(g->files[i].file);
+        free(g->files[i].path);
     }
     *g = (struct guides){0};
 }
 
 void guides_request(struct guides *g, struct imagine_request *r)
 {
-    g->n_controls = 0;
     for (int i = 0; i < g->n; i++) {
         struct guide *x = &g->all[i];
         const struct recipe_guide *k = &x->known;
-        x->hash = model_hash_begin(x->file);
-        g->controls[g->n_controls++] = (struct imagine_control){.file = x->file,
-                                                                .picture = &x->picture,
-                                                                .weight = k->weight,
-                                                                .start = k->start,
-                                                                .end = k->end,
-                                                                .canny = k->canny,
-                                                                .low = k->low,
-                                                                .high = k->high};
+        if (!x->model->hash)
+            x->model->hash = model_hash_begin(x->model->file);
+        if (k->kind == GUIDE_CONTROL)
+            g->controls[r->n_controls++] = (struct imagine_control){.file = x->model->file,
+                                                                    .picture = &x->picture,
+                                                                    .weight = k->weight,
+                                                                    .start = k->start,
+                                                                    .end = k->end,
+                                                                    .canny = k->canny,
+                                                                    .low = k->low,
+                                                                    .high = k->high};
+        else
+            g->references[r->n_references++] = (struct imagine_reference){
+                x->model->file, x->encoder->file, &x->picture, k->weight};
     }
     r->controls = g->controls;
-    r->n_controls = g->n_controls;
-}
-
-/* The last part of a path. */
-static char *name_of(const char *path)
-{
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    size_t start = n;
-    while (start > 0 && path[start - 1] != '/')
-        start--;
-    return mem_strndup(path + start, n - start);
+    r->references = g->references;
 }
 
 void guides_recipe(const struct guides *g, struct recipe *out)
 {
     for (int i = 0; i < g->n; i++) {
         const struct guide *x = &g->all[i];
+        struct model_hash *hash = x->model->hash;
         struct recipe_guide named = x->known;
-        const char *hash = x->hash ? model_hash_wait(x->hash, interrupt_flag()) : NULL;
         named.model = name_of(x->known.model);
         named.picture = name_of(x->known.picture);
         named.picture_hash = mem_strdup(x->known.picture_hash);
-        named.hash = mem_strdup(hash);
-        named.encoder = NULL;
+        named.hash = mem_strdup(hash ? model_hash_wait(hash, interrupt_flag()) : NULL);
+        named.encoder = x->encoder ? name_of(x->encoder->path) : NULL;
         recipe_take_guide(out, named);
     }
 }

@@ -76,12 +76,26 @@ static char *describe_vae(const struct checkpoint *c)
                       (int)dim(c, "vae.decoder.conv_in.weight", 1));
 }
 
+static const char *ip_adapter_kind(const struct checkpoint *c)
+{
+    return containing(c, "to_q_lora") || containing(c, "perceiver_resampler") ? " FaceID"
+           : has(c, "ip_adapter.image_proj.latents")                          ? " Plus"
+           : has(c, "ip_adapter.image_proj.proj.3.weight")                    ? " Full"
+                                                                              : "";
+}
+
 static char *describe_architecture(const struct checkpoint *c)
 {
     static const char embedding[] = "text_encoder.text_model.embeddings.token_embedding.weight";
+    static const char patches[] = "image_encoder.vision_model.embeddings.patch_embedding.weight";
     const char *own = checkpoint_meta(c, "general.architecture");
     if (has(c, "unet.conv_in.weight"))
         return mem_printf("%s%s", unet_family(c), unet_variant(c));
+    if (has(c, "ip_adapter.ip_adapter.1.to_k_ip.weight"))
+        return mem_printf("IP-Adapter%s, for prompts of width %d", ip_adapter_kind(c),
+                          (int)dim(c, "ip_adapter.ip_adapter.1.to_k_ip.weight", 1));
+    if (has(c, patches))
+        return mem_printf("CLIP image encoder, width %d", (int)dim(c, patches, 0));
     if (has(c, "controlnet.controlnet_mid_block.weight"))
         return mem_printf("ControlNet for %s", unet_family(c));
     if (containing(c, "lora_") || containing(c, ".lora.") || containing(c, ":down"))

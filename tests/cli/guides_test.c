@@ -1,4 +1,5 @@
-/* guides_test.c - `lar draw --control` as a user runs it: the real program, tiny models. */
+/* guides_test.c - `lar draw` with ControlNets and reference pictures, as a user runs it: the real
+ * program, tiny models. */
 #include "support/test.h"
 
 #include "base/err.h"
@@ -20,6 +21,28 @@ static char *model, *dir; /* the tiny model; where the tests draw */
 #define DRAW(...) \
     ARGS("draw", "-m", model, "--size", "64x64", "--steps", "2", "-s5", "x", __VA_ARGS__)
 
+static void link_into_dir(const char *path, const char *name)
+{
+    char *link = file_join(dir, name);
+    assert_int_equal(symlink(path, link), 0);
+    free(link);
+}
+
+/* An IP-Adapter's file, and its image encoder beside it. */
+static void add_adapter(const char *variant, const char *name, const char *encoder)
+{
+    struct hash_checkpoint_options o = {.type = DTYPE_F16};
+    char *path = model_write(variant, variant, o, false);
+    char *file = file_join(path, "ip_adapter/diffusion_pytorch_model.safetensors");
+    char *folder = file_join(path, "image_encoder");
+    link_into_dir(file, name);
+    if (encoder)
+        link_into_dir(folder, encoder);
+    free(folder);
+    free(file);
+    free(path);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -29,14 +52,14 @@ static int setup(void **state)
     char *net = model_write("controlnet-sd15", "net", o, false);
     char *folder = file_join(net, "controlnet"), *edges = test_data("pictures/canny_shapes.png");
     dir = test_temp_dir();
-    char *link = file_join(dir, "net"), *picture = file_join(dir, "edges.png");
-    assert_int_equal(symlink(folder, link), 0);
-    assert_int_equal(symlink(edges, picture), 0);
-    free(link);
-    free(picture);
+    link_into_dir(folder, "net");
+    link_into_dir(edges, "edges.png");
     free(edges);
     free(folder);
     free(net);
+    add_adapter("ip-plain-sd15", "style.safetensors", "image_encoder");
+    add_adapter("ip-plus-sd15", "plus-face.safetensors", NULL);
+    add_adapter("ip-plus-sdxl", "xl.safetensors", NULL);
     return 0;
 }
 
@@ -118,6 +141,79 @@ static void what_is_gone_is_left_out(void **state)
     program_release(&p);
 }
 
+static void references_are_drawn_and_drawn_again(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    struct recipe r;
+    program_run(&p, DRAW("-o", "plain.png"), 0, "plain.png  seed 5\n");
+    program_run(
+        &p,
+        DRAW("-o", "without.png", "--style", "edges.png:0", "--ip-adapter", "style.safetensors"), 0,
+        "without.png  seed 5\n");
+    program_run(&p,
+                DRAW("-o", "style.png", "--style", "edges.png:0.7", "--face", "plain.png",
+                     "--ip-adapter", "plus-face.safetensors", "--ip-adapter", "style.safetensors",
+                     "--control", "net=edges.png"),
+                0, "style.png  seed 5\n");
+    assert_true(same("plain.png", "without.png"));
+    assert_false(same("plain.png", "style.png"));
+    program_run(&p, ARGS("draw", "-m", model, "--from", "style.png", "-o", "again.png"), 0,
+                "again.png  seed 5\n");
+    assert_true(same("style.png", "again.png"));
+    struct picture q = load("again.png", &r);
+    assert_int_equal(r.n_guides, 3);
+    assert_int_equal(r.guides[0].kind, GUIDE_CONTROL);
+    assert_int_equal(r.guides[1].kind, GUIDE_STYLE);
+    assert_string_equal(r.guides[1].model, "style.safetensors");
+    assert_string_equal(r.guides[1].encoder, "image_encoder");
+    assert_true(r.guides[1].weight == 0.7);
+    assert_int_equal(r.guides[2].kind, GUIDE_FACE);
+    assert_string_equal(r.guides[2].model, "plus-face.safetensors");
+    recipe_release(&r);
+    picture_release(&q);
+    program_run(&p,
+                ARGS("draw", "-m", model, "--from", "style.png", "-o", "other.png", "--style",
+                     "edges.png:0", "--ip-adapter", "style.safetensors"),
+                0, "other.png  seed 5\n");
+    q = load("other.png", &r);
+    assert_int_equal(r.n_guides, 2); /* the ControlNet stays, the face goes */
+    recipe_release(&r);
+    picture_release(&q);
+    program_release(&p);
+}
+
+static void reference_errors(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    program_run(&p, DRAW("--style", "edges.png"), 2,
+                "name the IP-Adapter for it with --ip-adapter");
+    program_run(&p, DRAW("--face", ":1", "--ip-adapter", "style.safetensors"), 2,
+                "--face :1: wants a picture");
+    program_run(&p, DRAW("--ip-adapter", "style.safetensors"), 2,
+                "has no effect without --style or --face");
+    program_run(&p, DRAW("--style", "edges.png", "--ip-adapter", "net"), 1, "is no IP-Adapter");
+    program_run(&p, DRAW("--style", "edges.png", "--ip-adapter", "xl.safetensors"), 2,
+                "is for another family");
+    program_run(
+        &p,
+        DRAW("--style", "edges.png", "--ip-adapter", "style.safetensors", "--image-encoder", "net"),
+        2, "is not the image encoder of style.safetensors");
+    char *from = file_join(dir, "image_encoder"), *to = file_join(dir, "elsewhere");
+    assert_int_equal(rename(from, to), 0);
+    program_run(&p, DRAW("--style", "edges.png", "--ip-adapter", "style.safetensors"), 1,
+                "name it with --image-encoder");
+    program_run(&p,
+                DRAW("--style", "edges.png", "--ip-adapter", "style.safetensors", "--image-encoder",
+                     "elsewhere", "-o", "found.png"),
+                0, "found.png");
+    assert_int_equal(rename(to, from), 0);
+    free(from);
+    free(to);
+    program_release(&p);
+}
+
 static void errors_say_what_to_do(void **state)
 {
     (void)state;
@@ -145,6 +241,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_control_is_drawn_and_drawn_again),
         cmocka_unit_test(what_is_gone_is_left_out),
+        cmocka_unit_test(references_are_drawn_and_drawn_again),
+        cmocka_unit_test(reference_errors),
         cmocka_unit_test(errors_say_what_to_do),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
