@@ -9,14 +9,17 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cli/interrupt.h"
+#include "cli/live.h"
 #include "cli/message.h"
 #include "cli/model_hash.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/settings.h"
 #include "cli/show.h"
+#include "cli/terminal.h"
 #include "cpu/cpu.h"
 #include "pipeline/image_model.h"
+#include "pipeline/preview.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -27,7 +30,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_LINE (1u << 20)
+#define MAX_LINE      (1u << 20)
+#define PREVIEW_SHARE 0.1 /* of the time may go into previews */
 
 struct drawing {
     const struct options *o;
@@ -38,8 +42,10 @@ struct drawing {
     struct backend *b;
     struct model_hash *hash;
     struct progress progress;
-    json_t *results; /* array, with --json */
-    double start;    /* seconds, of the picture being drawn */
+    struct live live;
+    struct preview_decoder *decoder; /* owned; NULL: what the model has */
+    json_t *results;                 /* array, with --json */
+    double start;                    /* seconds, of the picture being drawn */
     bool hash_compared;
     struct err *e;
 };
@@ -64,6 +70,31 @@ static int on_progress(const struct imagine_progress *p, void *ctx)
     if (p->step == 0)
         progress_begin(&d->progress, STDERR_FILENO, "step");
     progress_step(&d->progress, p->step, p->n_steps);
+    return 0;
+}
+
+static int on_preview(const struct picture *p, int step, void *ctx)
+{
+    struct drawing *d = ctx;
+    (void)step;
+    progress_end(&d->progress); /* the bar stands below the picture */
+    live_show(&d->live, p, STDERR_FILENO);
+    return 0;
+}
+
+/* Asks for previews where somebody can see them. */
+static int want_previews(struct drawing *d)
+{
+    struct imagine_request *r = &d->s.request;
+    const struct option_value *file = &d->o->value[OPTION_PREVIEW_DECODER];
+    if (!given(d, OPTION_PREVIEW) && !file->given)
+        return 0;
+    int rc = preview_decoder_open(&d->decoder, d->m, file->given ? file->text : NULL, d->e);
+    if (rc || given(d, OPTION_QUIET) || !terminal_is_capable(STDERR_FILENO))
+        return rc;
+    r->on_preview = on_preview;
+    r->preview_share = PREVIEW_SHARE;
+    r->preview_decoder = d->decoder ? &d->decoder->taesd : NULL;
     return 0;
 }
 
@@ -153,6 +184,7 @@ static int on_picture(const struct picture *p, int i, uint64_t seed, void *ctx)
     struct recipe recipe;
     struct picture_text text = {0};
     progress_end(&d->progress);
+    live_end(&d->live, STDERR_FILENO);
     const char *hash = model_hash(d);
     if (atomic_load(interrupt_flag()))
         return ERR_CANCELLED;
@@ -216,8 +248,11 @@ static int draw(struct drawing *d)
     d->model_name = image_model_name(d->m);
     d->hash = model_hash_begin(d->m->file);
     d->start = now();
-    rc = imagine(d->m, d->b, r, e);
+    rc = want_previews(d);
+    if (!rc)
+        rc = imagine(d->m, d->b, r, e);
     progress_end(&d->progress);
+    live_end(&d->live, STDERR_FILENO);
     return rc;
 }
 
@@ -231,6 +266,7 @@ int command_draw(const struct options *o, struct err *e)
     model_hash_end(d.hash);
     free(d.model_name);
     backend_free(d.b);
+    preview_decoder_close(d.decoder);
     image_model_close(d.m);
     settings_release(&d.s);
     output_release(&d.out);

@@ -38,13 +38,13 @@ static ChafaCanvasMode best_colours(const ChafaTermInfo *t)
     return CHAFA_CANVAS_MODE_FGBG;
 }
 
-static ChafaCanvasConfig *configure(const struct picture *p, const ChafaTermInfo *term, int fd)
+static ChafaCanvasConfig *configure(const struct picture *p, ChafaPixelMode mode,
+                                    const ChafaTermInfo *term, int fd, int most)
 {
     struct terminal_window w = terminal_window(fd);
     int columns = w.columns < MAX_COLUMNS ? w.columns : MAX_COLUMNS;
-    int rows = w.rows < MAX_ROWS ? w.rows : MAX_ROWS;
+    int rows = w.rows < most ? w.rows : most;
     rows = rows > 2 ? rows - 2 : 1; /* leave room for a prompt */
-    ChafaPixelMode mode = best_pixel_mode(term);
     chafa_calc_canvas_geometry(p->width, p->height, &columns, &rows,
                                (float)w.cell_width / (float)w.cell_height, FALSE, FALSE);
     ChafaCanvasConfig *config = chafa_canvas_config_new();
@@ -63,13 +63,17 @@ static ChafaCanvasConfig *configure(const struct picture *p, const ChafaTermInfo
     return config;
 }
 
-bool show_picture(const struct picture *p, int fd)
+/* Draws it, by the best means there are or as blocks; the rows it took. */
+static int show(const struct picture *p, int fd, int most, bool blocks)
 {
     if (!terminal_is_capable(fd))
-        return false;
+        return 0;
     ChafaTermInfo *term = chafa_term_db_detect(chafa_term_db_get_default(), environ);
-    ChafaCanvasConfig *config = configure(p, term, fd);
+    ChafaPixelMode mode = blocks ? CHAFA_PIXEL_MODE_SYMBOLS : best_pixel_mode(term);
+    ChafaCanvasConfig *config = configure(p, mode, term, fd, most);
     ChafaCanvas *canvas = chafa_canvas_new(config);
+    int columns, rows;
+    chafa_canvas_config_get_geometry(config, &columns, &rows);
     chafa_canvas_draw_all_pixels(
         canvas, p->channels == 4 ? CHAFA_PIXEL_RGBA8_UNASSOCIATED : CHAFA_PIXEL_RGB8, p->data,
         p->width, p->height, p->width * p->channels);
@@ -79,7 +83,17 @@ bool show_picture(const struct picture *p, int fd)
     chafa_canvas_unref(canvas);
     chafa_canvas_config_unref(config);
     chafa_term_info_unref(term);
-    return shown;
+    return shown ? rows : 0;
+}
+
+bool show_picture(const struct picture *p, int fd)
+{
+    return show(p, fd, MAX_ROWS, false) > 0;
+}
+
+int show_blocks(const struct picture *p, int fd, int most)
+{
+    return show(p, fd, most, true);
 }
 
 #else
@@ -88,6 +102,12 @@ bool show_picture(const struct picture *p, int fd)
 {
     (void)p, (void)fd;
     return false;
+}
+
+int show_blocks(const struct picture *p, int fd, int most)
+{
+    (void)p, (void)fd, (void)most;
+    return 0;
 }
 
 #endif

@@ -12,4 +12,8 @@ struct picture;
  * was built without chafa. With NO_COLOR set, blocks are drawn without colours. */
 bool show_picture(const struct picture *p, int fd);
 
+/* The same as blocks, which text may replace, in at most `most` rows; returns the rows it took, 0
+ * where it did nothing. */
+int show_blocks(const struct picture *p, int fd, int most);
+
 #endif

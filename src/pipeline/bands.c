@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bands of so many pixels of the larger side of a step: a few MiB per channel, so that a halo of 2
- * rows costs little and the band's activations stay far below the maps. */
-#define BAND_PIXELS (128L * 1024)
+/* Bands of so many pixels of the larger side of a step, or so many rows of its input: the band's
+ * activations stay far below the maps, and a halo of 2 rows on either side costs little. */
+#define BAND_PIXELS (64L * 1024)
+#define BAND_ROWS   32
 #define MAX_NORM    2
 
 /* Mean and variance of each group of a norm over the bands so far. */
@@ -90,7 +91,9 @@ static int64_t band_rows(const struct bands *b, const struct vae_step *s, const 
 {
     int64_t width = s->sampling == VAE_UP ? 4 * in->w : in->w; /* pixels of a row of input */
     int64_t rows = (b->pixels ? b->pixels : BAND_PIXELS) / width / 2 * 2;
-    return rows < 2 ? 2 : rows < in->h ? rows : in->h;
+    int64_t least = b->pixels ? 2 : BAND_ROWS;
+    rows = rows < least ? least : rows;
+    return rows < in->h ? rows : in->h;
 }
 
 static void record(struct pass *p)

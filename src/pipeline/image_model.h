@@ -22,6 +22,8 @@ struct checkpoint;
 struct clip_tokenizer;
 struct err;
 
+#define IMAGE_MAX_LATENT 16 /* channels for which there are previews */
+
 enum image_family { IMAGE_SD1, IMAGE_SD2, IMAGE_SDXL };
 
 /* What to use where the user says nothing. */
@@ -55,6 +57,9 @@ struct image_model {
     /* Of requests, which run one after the other: what the text encoders made of chunks. */
     struct lru text_states;
     unsigned long n_encoded; /* chunks that a text encoder was run for */
+    /* RGB in 0..255 of a latent and of 1, fitted by the first preview that wants it (preview.h). */
+    float preview_map[IMAGE_MAX_LATENT + 1][3];
+    bool has_preview_map;
 };
 
 /* Opens everything the pictures need. ERR_FORMAT and friends name file and tensor; *m is NULL

@@ -13,6 +13,7 @@
 #include "pipeline/image_model.h"
 #include "pipeline/inpaint.h"
 #include "pipeline/memory.h"
+#include "pipeline/preview.h"
 #include "pipeline/reference.h"
 #include "pipeline/sampler.h"
 #include "tensor/backend.h"
@@ -42,6 +43,7 @@ struct job {
     struct tensor *out; /* [cond.n, h, w, c] f32 */
     struct codec codec;
     struct inpaint inpaint;
+    struct preview preview;
     float *x, *model, *image; /* [h, w, c]: state, model's output, source picture's latent */
 };
 
@@ -229,6 +231,19 @@ static int evaluate(struct job *j, const struct sampler *s, struct err *e)
     return check_finite(j, j->model, e);
 }
 
+/* Shows the estimate of the last step. */
+static int preview(struct job *j, const struct sampler *s, struct err *e)
+{
+    struct picture p = {0};
+    if (!j->r->on_preview || !preview_due(&j->preview))
+        return 0;
+    int rc = preview_make(&j->preview, s->x0, &p, e);
+    if (!rc)
+        rc = j->r->on_preview(&p, sampler_n_done(s), j->r->ctx);
+    picture_release(&p);
+    return rc;
+}
+
 static int sample(struct job *j, struct sampler *s, int picture, struct err *e)
 {
     int rc = 0;
@@ -246,6 +261,7 @@ static int sample(struct job *j, struct sampler *s, int picture, struct err *e)
         inpaint_keep(&j->inpaint, s, j->image, j->x);
         if (j->r->on_latent)
             j->r->on_latent(j->x, sampler_n_done(s) - 1, j->r->ctx);
+        rc = preview(j, s, e);
     }
     if (!rc)
         rc = progress(j, IMAGINE_STEP, s, picture);
@@ -321,6 +337,14 @@ static int open_source(struct job *j, struct err *e)
     return codec_encode(&source, j->b, j->image, e);
 }
 
+static int open_preview(struct job *j, struct err *e)
+{
+    const struct imagine_request *r = j->r;
+    struct preview_options o = {r->preview_decoder, j->h,     j->w, r->precision,
+                                r->preview_share,   r->cancel};
+    return r->on_preview ? preview_init(&j->preview, j->m, j->b, &o, e) : 0;
+}
+
 static int prepare(struct job *j, struct err *e)
 {
     const struct imagine_request *r = j->r;
@@ -352,6 +376,8 @@ static int prepare(struct job *j, struct err *e)
         rc = condition_encode(&j->cond, j->m, j->b, &text, e);
     if (!rc)
         rc = alloc_latents(j, e);
+    if (!rc)
+        rc = open_preview(j, e);
     return rc ? rc : open_source(j, e);
 }
 
@@ -367,6 +393,7 @@ int imagine(struct image_model *m, struct backend *b, const struct imagine_reque
     inpaint_release(&j.inpaint);
     control_release(&j.control);
     references_release(&j.references);
+    preview_release(&j.preview);
     codec_release(&j.codec);
     tape_free(j.tape);
     lora_stack_close(&j.loras);

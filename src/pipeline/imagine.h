@@ -23,6 +23,7 @@ struct image_model;
 struct imagine_control;
 struct imagine_reference;
 struct picture;
+struct taesd;
 
 enum imagine_phase { IMAGINE_ENCODE, IMAGINE_STEP, IMAGINE_DECODE };
 
@@ -71,6 +72,11 @@ struct imagine_request {
     /* The finished picture, owned by imagine(); copy or write it. RGB of the request's size; with
      * a mask it has the source's alpha, with mask_area the source's size. */
     int (*on_picture)(const struct picture *p, int i, uint64_t seed, void *ctx);
+    /* What the picture will look like after this step of it (preview.h), owned by imagine(). NULL:
+     * no previews. They take at most this share of the time; 0: one after each step. */
+    int (*on_preview)(const struct picture *p, int step, void *ctx);
+    double preview_share;
+    const struct taesd *preview_decoder; /* NULL: the model's own where it is tiny, else linear */
     void *ctx;
     const atomic_bool *cancel; /* polled after every op; true ends with ERR_CANCELLED; or NULL */
 

@@ -361,6 +361,21 @@ static void test_progress(void **state)
     program_release(&p);
 }
 
+/* A pipe gets no pictures, whatever was asked; a decoder that is none is told at once. */
+static void test_preview(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    program_run(&p, DRAW("b", "-s5", "--preview", "-o", "a.png"), 0, "a.png  seed 5\n");
+    assert_null(strchr(p.errors, '\033'));
+    assert_null(strchr(p.text, '\033'));
+    program_run(&p, DRAW("b", "-s5", "-o", "b.png"), 0, "");
+    check_same("a.png", "b.png", true);
+    program_run(&p, DRAW("b", "--preview-decoder", "no.safetensors"), 1, "no.safetensors");
+    program_run(&p, DRAW("b", "--preview-decoder", model, "--preview"), 1, "tiny");
+    program_release(&p);
+}
+
 /* 75 tokens fit; a word of the long prompt is one. */
 static void test_long_prompt(void **state)
 {
@@ -586,6 +601,7 @@ int main(void)
         cmocka_unit_test_setup(test_progress, fresh_dir),
         cmocka_unit_test_setup(test_long_prompt, fresh_dir),
         cmocka_unit_test_setup(test_sizes, fresh_dir),
+        cmocka_unit_test_setup(test_preview, fresh_dir),
         cmocka_unit_test_setup(test_formats, fresh_dir),
         cmocka_unit_test_setup(test_bad_output, fresh_dir),
         cmocka_unit_test_setup(test_bad_input, fresh_dir),
