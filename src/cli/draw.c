@@ -119,8 +119,7 @@ static const char *model_hash(struct drawing *d)
     return hash;
 }
 
-static void make_recipe(const struct drawing *d, const struct picture *p, int i, const char *hash,
-                        struct recipe *out)
+static void make_recipe(const struct drawing *d, int i, const char *hash, struct recipe *out)
 {
     const struct imagine_request *r = &d->s.request;
     recipe_init(out);
@@ -131,16 +130,11 @@ static void make_recipe(const struct drawing *d, const struct picture *p, int i,
     recipe_set(&out->model_hash, hash);
     recipe_set(&out->precision, dtype_name(r->precision));
     recipe_set(&out->version, "lar " LAR_VERSION);
-    out->width = p->width;
-    out->height = p->height;
+    out->width = r->width;
+    out->height = r->height;
     out->clip_skip = r->clip_skip;
     loras_to_recipe(&d->s.loras, out);
-    if (r->image) {
-        const char *slash = strrchr(d->s.image_path, '/');
-        recipe_set(&out->source, slash ? slash + 1 : d->s.image_path);
-        recipe_set(&out->source_hash, d->s.image_hash);
-        out->strength = r->strength;
-    }
+    source_recipe(&d->s.source, r, out);
     guides_recipe(&d->s.guides, out);
 }
 
@@ -188,7 +182,7 @@ static int on_picture(const struct picture *p, int i, uint64_t seed, void *ctx)
     const char *hash = model_hash(d);
     if (atomic_load(interrupt_flag()))
         return ERR_CANCELLED;
-    make_recipe(d, p, i, hash, &recipe);
+    make_recipe(d, i, hash, &recipe);
     recipe_to_text(&recipe, &text);
     char *path = output_path(&d->out, d->s.prompt, seed, i);
     int rc = picture_write(path, p, &text, (int)d->o->value[OPTION_QUALITY].whole, d->e);

@@ -85,47 +85,6 @@ static int read_recipe(struct settings *s, struct err *e)
     return rc;
 }
 
-/* The recipe's picture, beside the one that holds the recipe or in the current folder; NULL when it
- * is in neither. */
-static char *find_source(const struct settings *s)
-{
-    const char *slash = strrchr(s->from_path, '/'), *name = s->from.source;
-    char *folder = slash ? mem_strndup(s->from_path, (size_t)(slash - s->from_path) + 1)
-                         : mem_strdup(".");
-    char *path = slash ? file_join(folder, name) : mem_strdup(name);
-    free(folder);
-    if (!file_exists(path)) {
-        free(path);
-        path = file_exists(name) ? mem_strdup(name) : NULL;
-    }
-    return path;
-}
-
-static int read_image(struct settings *s, const struct options *o, struct err *e)
-{
-    const struct recipe *from = &s->from;
-    if (o->value[OPTION_IMAGE].given)
-        s->image_path = mem_strdup(o->value[OPTION_IMAGE].text);
-    else if (s->from_path && from->source)
-        s->image_path = find_source(s);
-    if (!s->image_path && (from->source || from->strength >= 0))
-        return err_set(e, ERR_ARG, "%s was drawn from the picture %s; give that with --image",
-                       s->from_path, from->source ? from->source : "(unknown)");
-    if (!s->image_path && o->value[OPTION_STRENGTH].given)
-        return err_set(e, ERR_ARG, "--strength %s: has no effect without --image; add it",
-                       o->value[OPTION_STRENGTH].text);
-    if (!s->image_path)
-        return 0;
-    int rc = file_hash(s->image_path, s->image_hash, e);
-    if (!rc)
-        rc = picture_read(s->image_path, &s->image, NULL, e);
-    /* Other programs hash other bytes. */
-    bool ours = from->version && strncmp(from->version, "lar ", 4) == 0;
-    if (!rc && ours && from->source_hash && strcmp(from->source_hash, s->image_hash) != 0)
-        message_warn("%s is not the picture that %s was drawn from", s->image_path, s->from_path);
-    return rc;
-}
-
 static struct sampling_source source(const struct settings *s, const struct options *o)
 {
     return (struct sampling_source){o, &s->from, s->from_path};
@@ -144,7 +103,7 @@ int settings_read(struct settings *s, const struct options *o, struct err *e)
     if (!rc)
         rc = loras_read(&s->loras, o, &s->from, s->prompt, e);
     if (!rc)
-        rc = read_image(s, o, e);
+        rc = source_read(&s->source, o, &s->from, s->from_path, e);
     return rc ? rc : guides_read(&s->guides, o, &s->from, s->from_path, e);
 }
 
@@ -153,10 +112,9 @@ void settings_release(struct settings *s)
     recipe_release(&s->from);
     guides_release(&s->guides);
     sampling_release(&s->sampling);
-    picture_release(&s->image);
+    source_release(&s->source);
     loras_release(&s->loras);
     free(s->prompt);
-    free(s->image_path);
     *s = (struct settings){0};
 }
 
@@ -217,8 +175,8 @@ static void choose_size(struct settings *s, const struct options *o, const struc
     struct imagine_request *r = &s->request;
     int factor = image_model_factor(m);
     if (!size->given && !(s->from.width && s->from.height)) {
-        if (s->image_path)
-            size_of_image(r, &s->image, factor);
+        if (s->source.path && !s->source.masked.area)
+            size_of_image(r, &s->source.image, factor);
         return;
     }
     int width = size->given ? size->width : s->from.width;
@@ -273,7 +231,7 @@ int settings_request(struct settings *s, const struct options *o, const struct i
     r->prompt = s->prompt;
     r->negative = o->value[OPTION_NEGATIVE].given ? o->value[OPTION_NEGATIVE].text
                                                   : s->from.negative;
-    r->image = s->image_path ? &s->image : NULL;
+    source_request(&s->source, r);
     guides_request(&s->guides, r);
     choose_size(s, o, m);
     choose_numbers(s, o);

@@ -7,7 +7,7 @@
 #include "cli/guides.h"
 #include "cli/loras.h"
 #include "cli/sampling.h"
-#include "format/picture.h"
+#include "cli/source.h"
 #include "pipeline/imagine.h"
 #include "pipeline/recipe.h"
 
@@ -21,9 +21,7 @@ struct settings {
     struct recipe from;    /* all unknown without --from */
     char *prompt;          /* owned; without the tags of LoRAs */
     struct loras loras;
-    char *image_path; /* owned; the picture to start from, or NULL */
-    struct picture image;
-    char image_hash[11]; /* of the file: 10 hexadecimal digits of its SHA-256 */
+    struct source source;
     struct guides guides;
     struct sampling sampling;
     struct imagine_request request; /* strings borrowed from here and from the options */

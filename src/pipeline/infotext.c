@@ -206,6 +206,18 @@ static void append_guides(struct buf *b, const struct recipe *r)
     }
 }
 
+static void append_mask(struct buf *b, const struct recipe_mask *m)
+{
+    const char *key;
+    struct buf value;
+    buf_init(&value, MAX_TEXT);
+    for (int i = 0; (key = recipe_mask_param(m, i, &value)); i++) {
+        append_param(b, key, buf_str(&value));
+        buf_reset(&value);
+    }
+    buf_release(&value);
+}
+
 static void append_settings(struct buf *b, const struct recipe *r)
 {
     append_number_param(b, "Steps", r->steps, r->steps >= 1);
@@ -237,6 +249,7 @@ static void append_settings(struct buf *b, const struct recipe *r)
     append_param(b, "Init image", r->source);
     append_number_param(b, "Postprocess upscale by", r->upscale, r->upscale > 0);
     append_param(b, "Postprocess upscaler", r->upscaler);
+    append_mask(b, &r->mask);
     append_lora_hashes(b, r);
     append_guides(b, r);
     append_param(b, "Version", r->version);
@@ -430,6 +443,8 @@ static void set_param(struct recipe *r, struct span key, char *value)
         set_lora_hashes(r, value);
     else if (!strncmp(name, "ControlNet ", 11))
         recipe_guide_from_infotext(r, value);
+    else
+        recipe_mask_read(&r->mask, name, value);
 }
 
 static void add_lora(const struct lora_tag *tag, void *ctx)

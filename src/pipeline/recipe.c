@@ -40,6 +40,7 @@ void recipe_release(struct recipe *r)
         free(r->loras[i].hash);
     }
     free(r->loras);
+    recipe_mask_release(&r->mask);
     recipe_release_guides(r);
     recipe_init(r);
 }
@@ -194,6 +195,8 @@ char *recipe_to_json(const struct recipe *r)
         put_seed(o, "variation_seed", r->variation_seed);
     if (r->n_loras)
         put_loras(o, r);
+    if (r->mask.name)
+        json_object_set_new(o, "mask", recipe_mask_to_json(&r->mask));
     if (r->n_guides)
         json_object_set_new(o, "guides", recipe_guides_to_json(r));
     char *text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(15));
@@ -266,6 +269,8 @@ static int from_object(struct recipe *r, const json_t *o, struct err *e)
     int rc = read_seed(o, "seed", &r->seed, e);
     if (!rc)
         rc = read_seed(o, "variation_seed", &r->variation_seed, e);
+    if (!rc)
+        rc = recipe_mask_from_json(&r->mask, json_object_get(o, "mask"), e);
     rc = rc ? rc : read_loras(r, json_object_get(o, "loras"), e);
     return rc ? rc : recipe_guides_from_json(r, json_object_get(o, "guides"), e);
 }

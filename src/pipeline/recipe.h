@@ -6,6 +6,8 @@
 #ifndef LAR_PIPELINE_RECIPE_H
 #define LAR_PIPELINE_RECIPE_H
 
+#include "pipeline/recipe_mask.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -43,6 +45,7 @@ struct recipe {
     char *version;   /* the program: "lar 0.1.0" */
     struct recipe_lora *loras;
     int n_loras;
+    struct recipe_mask mask;     /* which part of the source was drawn */
     struct recipe_guide *guides; /* pipeline/recipe_guides.h */
     int n_guides;
     int steps;                 /* >= 1 */
