@@ -320,6 +320,46 @@ static void test_image(void **state)
     free(source);
 }
 
+static void test_mask(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    struct recipe r;
+    char *alpha = test_data("pictures/alpha.png"), *mask = test_data("pictures/resize_rgb.png");
+    program_run(&p,
+                DRAW("boat", "-s5", "-o", "m.png", "-i", alpha, "--mask", mask, "--mask-seam", "3"),
+                0, "");
+    assert_non_null(strstr(p.errors, "is scaled to the picture's"));
+    struct picture picture = load("m.png", &r);
+    assert_string_equal(r.mask.name, "resize_rgb.png");
+    assert_int_equal(r.mask.seam, 3);
+    assert_false(r.mask.area);
+    recipe_release(&r);
+    picture_release(&picture);
+    program_run(&p, ARGS("draw", "--from", "m.png", "-m", model, "-o", "n.png", "-i", alpha), 2,
+                "m.png was drawn with the mask resize_rgb.png; give that with --mask");
+    program_run(
+        &p,
+        ARGS("draw", "--from", "m.png", "-m", model, "-o", "n.png", "-i", alpha, "--mask", mask), 0,
+        "");
+    check_same("m.png", "n.png", true);
+    program_run(&p, DRAW("boat", "-s5", "-o", "a.png", "-i", alpha, "--mask", "alpha"), 0, "");
+    program_run(&p,
+                DRAW("boat", "-s5", "-o", "b.png", "-i", alpha, "--mask", "alpha", "--mask-invert"),
+                0, "");
+    check_same("a.png", "b.png", false);
+    program_run(&p, ARGS("draw", "--from", "b.png", "-m", model, "-o", "c.png", "-i", alpha), 0,
+                "");
+    check_same("b.png", "c.png", true);
+    program_run(&p, DRAW("boat", "-i", mask, "--mask", "alpha"), 2, "has no transparency");
+    program_run(&p, DRAW("boat", "--mask", mask), 2, "--mask: has no effect without --image");
+    program_run(&p, DRAW("boat", "-i", alpha, "--mask-area"), 2,
+                "--mask-area: has no effect without --mask");
+    program_release(&p);
+    free(alpha);
+    free(mask);
+}
+
 static void check_result(const json_t *o, const char *path, int seed)
 {
     assert_string_equal(json_string_value(json_object_get(o, "path")), path);
@@ -597,6 +637,7 @@ int main(void)
         cmocka_unit_test_setup(test_recipe, fresh_dir),
         cmocka_unit_test_setup(test_other_model_warns, fresh_dir),
         cmocka_unit_test_setup(test_image, fresh_dir),
+        cmocka_unit_test_setup(test_mask, fresh_dir),
         cmocka_unit_test_setup(test_json, fresh_dir),
         cmocka_unit_test_setup(test_progress, fresh_dir),
         cmocka_unit_test_setup(test_long_prompt, fresh_dir),
