@@ -1,7 +1,7 @@
 /* draw.c - the speed of drawing, phase by phase, as CSV.
  *
  *     draw [-s WIDTHxHEIGHT] [-a f32|bf16] [-t THREADS] [-n STEPS] [-r PICTURES] [-g GUIDANCE]
- *          [-i ISA] [-p] [MODEL]
+ *          [-i ISA] [-l LORA] [-p] [MODEL]
  *
  * MODEL is anything lar opens; LAR_BENCH_MODEL where it is not given, and a skip where neither is.
  * Any weights will do: tools/random_checkpoint makes some in the shapes of the real models. One
@@ -160,6 +160,7 @@ static void report(struct bench *b, bool ops)
 
 struct options {
     const char *model, *isa;
+    struct imagine_lora lora; /* .path NULL: none */
     int width, height, threads, steps, pictures;
     double guidance;
     enum dtype precision; /* DTYPE_OTHER: the backend's choice */
@@ -176,6 +177,8 @@ static void request(struct bench *b, const struct options *o, const struct image
     r->steps = o->steps;
     r->n_pictures = o->pictures;
     r->guidance = o->guidance;
+    r->loras = &o->lora;
+    r->n_loras = o->lora.path ? 1 : 0;
     r->precision = o->precision == DTYPE_OTHER ? r->precision : o->precision;
     r->on_progress = on_progress;
     r->on_picture = on_picture;
@@ -216,7 +219,7 @@ static int number(const char *text)
 static bool parse(struct options *o, int argc, char **argv)
 {
     bool ok = true;
-    for (int c; (c = getopt(argc, argv, "s:a:t:n:r:g:i:p")) != -1;) {
+    for (int c; (c = getopt(argc, argv, "s:a:t:n:r:g:i:l:p")) != -1;) {
         if (c == 's') {
             ok = ok && sscanf(optarg, "%dx%d", &o->width, &o->height) == 2;
         } else if (c == 'a') {
@@ -232,6 +235,8 @@ static bool parse(struct options *o, int argc, char **argv)
             o->guidance = strtod(optarg, NULL);
         } else if (c == 'i') {
             o->isa = optarg;
+        } else if (c == 'l') {
+            o->lora = (struct imagine_lora){optarg, 1, 1};
         } else if (c == 'p') {
             o->ops = true;
         } else {
@@ -255,7 +260,7 @@ int main(int argc, char **argv)
                         .precision = DTYPE_OTHER};
     if (!parse(&o, argc, argv)) {
         fputs("usage: draw [-s WIDTHxHEIGHT] [-a f32|bf16] [-t THREADS] [-n STEPS] [-r PICTURES] "
-              "[-g GUIDANCE] [-i ISA] [-p] [MODEL]\n",
+              "[-g GUIDANCE] [-i ISA] [-l LORA] [-p] [MODEL]\n",
               stderr);
         return 2;
     }
