@@ -2,7 +2,9 @@
 #include "cli/inspect.h"
 
 #include "base/err.h"
+#include "base/file.h"
 #include "cli/commands.h"
+#include "cli/inspect_lora.h"
 #include "cli/message.h"
 #include "format/checkpoint.h"
 #include "format/describe.h"
@@ -15,6 +17,12 @@
 #include <string.h>
 
 /* ---- models ---- */
+
+static const char *string(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
 
 static json_t *count_json(const struct type_count *n)
 {
@@ -108,6 +116,10 @@ static json_t *model_json(struct checkpoint *c, const struct inspect_options *o,
     json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:s}", "kind", "model", "path", o->path,
                              "architecture", s.architecture, "layout", s.layout, "format",
                              s.format);
+    json_t *lora = file_is_dir(o->path) ? NULL : inspect_lora(o->path, o->hash);
+    if (lora)
+        json_object_set_new(root, "architecture", json_sprintf("LoRA for %s", string(lora, "for")));
+    json_object_set_new(root, "lora", lora); /* nothing is set for NULL */
     json_t *parts = json_object();
     for (size_t i = 0; i < s.n_parts; i++)
         json_object_set_new(parts, s.parts[i].component, part_json(&s.parts[i]));
@@ -173,12 +185,6 @@ static const char *scaled(char out[32], double v, const char *unit)
 static double number(const json_t *o, const char *key)
 {
     return json_number_value(json_object_get(o, key));
-}
-
-static const char *string(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "";
 }
 
 /* At most `most` bytes of text from a file: control characters, which could move the cursor or
@@ -307,6 +313,7 @@ static void print_model(FILE *out, const json_t *root)
     print_vocab(out, root, "tokenizer");
     print_vocab(out, root, "tokenizer_2");
     print_configs(out, json_object_get(root, "config"));
+    print_values(out, "lora", json_object_get(root, "lora"));
     print_values(out, "metadata", json_object_get(root, "metadata"));
     print_tensors(out, json_object_get(root, "tensors"));
 }

@@ -9,6 +9,7 @@
 #include "format/picture.h"
 #include "format/safetensors.h"
 #include "pipeline/recipe.h"
+#include "support/lora_files.h"
 #include "support/model.h"
 
 #include <jansson.h>
@@ -207,9 +208,49 @@ static void failures_print_nothing(void **state)
     free(path);
 }
 
+static void a_lora_is_described(void **state)
+{
+    (void)state;
+    static const char *const meta[] = {"ss_tag_frequency",
+                                       "{\"10_x\":{\"cat\":3,\"ink drawing\":9},\"bad\":1}",
+                                       "ss_base_model_version", "sdxl_base_v1-0", NULL};
+    char *dir = test_temp_dir(), *path = file_join(dir, "ink.safetensors");
+    json_t *tensors = json_pack("{s:[ii],s:[ii],s:f,s:[iiii],s:[ii],s:[ii],s:[i]}",
+                                "lora_unet_a.lora_down.weight", 4, 8, "lora_unet_a.lora_up.weight",
+                                8, 4, "lora_unet_a.alpha", 2.0, "lora_unet_b.lora_down.weight", 2,
+                                8, 3, 3, "lora_te2_c.hada_w1_a", 8, 6, "lora_te2_c.hada_w1_b", 6, 8,
+                                "<s1>", 8);
+    const char *family, *kind, *first, *second, *other;
+    int rank[3], unet, text;
+    lora_files_write(path, tensors, DTYPE_F16, meta);
+    json_t *root = run_json((struct inspect_options){.path = path, .hash = true});
+    json_t *lora = json_object_get(root, "lora");
+    assert_int_equal(
+        json_unpack(root, "{s:s, s:{s:s}}", "architecture", &kind, "lora", "for", &family), 0);
+    assert_string_equal(kind, "LoRA for SDXL");
+    assert_int_equal(json_unpack(lora, "{s:{s:i,s:i}, s:[iii], s:[ss], s:[s]}", "modules", "unet",
+                                 &unet, "text_encoder_2", &text, "rank", &rank[0], &rank[1],
+                                 &rank[2], "words", &first, &second, "other_tensors", &other),
+                     0);
+    assert_true(unet == 2 && text == 1);
+    assert_true(rank[0] + rank[1] + rank[2] == 12);
+    assert_string_equal(first, "ink drawing");
+    assert_string_equal(second, "cat");
+    assert_string_equal(other, "<s1>");
+    assert_int_equal(strlen(json_string_value(json_object_get(lora, "hash"))), 12);
+    char *kinds = json_dumps(json_object_get(lora, "kinds"), JSON_COMPACT | JSON_SORT_KEYS);
+    assert_string_equal(kinds, "{\"LoCon\":1,\"LoHa\":1,\"LoRA\":1}");
+    free(kinds);
+    json_decref(root);
+    json_decref(tensors);
+    free(path);
+    free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lora_is_described),
         cmocka_unit_test(a_model_is_described),
         cmocka_unit_test(single_files_show_both_names),
         cmocka_unit_test(gguf_metadata_is_shown),
