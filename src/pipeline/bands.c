@@ -38,6 +38,7 @@ struct pass {
     int64_t top, rows, bottom; /* of x: halo, the band, halo */
     char *carry;               /* in place: rows above the next band, which are overwritten */
     int64_t n_carried;
+    char *head; /* in place: the first rows, as they were, if the picture wraps */
 };
 
 void band_map_release(struct band_map *m)
@@ -100,6 +101,7 @@ static void record(struct pass *p)
 {
     const struct band_map *in = p->in;
     struct tape *t = p->t = tape_new(p->b->precision);
+    tape_wrap(t, p->b->wrap & WRAP_X); /* the halo does it for Y */
     p->x = tape_input(t, in->type, "band", 4,
                       (int64_t[]){1, p->top + p->rows + p->bottom, in->w, in->c});
     for (int i = 0; i < p->n_known; i++)
@@ -148,20 +150,32 @@ static void join(struct moments *m, const float *band, int64_t n_group, double n
     m->n += n;
 }
 
+/* Rows y .. y + n of the input; those beyond its ends are at the other side. */
+static void take_rows(const struct pass *p, int64_t y, int64_t n, char *to)
+{
+    size_t size = row_size(p->in);
+    int64_t h = p->in->h;
+    for (int64_t i = 0; i < n; i++)
+        memcpy(to + (size_t)i * size, row(p->in, ((y + i) % h + h) % h), size);
+}
+
 static int run_band(struct pass *p, int64_t y, int64_t rows, struct err *e)
 {
     int64_t halo = vae_step_halo(p->s), below = p->in->h - y - rows;
+    bool wraps = p->b->wrap & WRAP_Y;
     size_t size = row_size(p->in);
-    int rc = prepare(p, y < halo ? y : halo, rows, below < halo ? below : halo, e);
+    int rc = prepare(p, y < halo && !wraps ? y : halo, rows, below < halo && !wraps ? below : halo,
+                     e);
     if (rc)
         return rc;
     char *x = p->x->data;
     bool overwrites = p->in == p->out && !vae_step_norm(p->s, p->n_known);
+    take_rows(p, y - p->top, p->top + rows + p->bottom, x);
     if (overwrites) {
+        int64_t beyond = p->bottom - below;
         memcpy(x, p->carry + (size_t)(p->n_carried - p->top) * size, (size_t)p->top * size);
-        memcpy(x + (size_t)p->top * size, row(p->in, y), (size_t)(rows + p->bottom) * size);
-    } else {
-        memcpy(x, row(p->in, y - p->top), (size_t)(p->top + rows + p->bottom) * size);
+        if (beyond > 0)
+            memcpy(x + (size_t)(p->top + rows + below) * size, p->head, (size_t)beyond * size);
     }
     rc = cancel_run(p->t, p->backend, p->cancel, e);
     if (rc)
@@ -184,8 +198,13 @@ static int run_band(struct pass *p, int64_t y, int64_t rows, struct err *e)
 
 static int run_pass(struct pass *p, struct err *e)
 {
-    int64_t rows = band_rows(p->b, p->s, p->in);
+    int64_t rows = band_rows(p->b, p->s, p->in), halo = vae_step_halo(p->s);
     int rc = 0;
+    if (p->b->wrap & WRAP_Y) {
+        take_rows(p, 0, halo, p->head);
+        take_rows(p, -halo, halo, p->carry);
+        p->n_carried = halo;
+    }
     for (int64_t y = 0; !rc && y < p->in->h; y += rows)
         rc = run_band(p, y, rows < p->in->h - y ? rows : p->in->h - y, e);
     tape_free(p->t);
@@ -202,6 +221,7 @@ static int run_step(struct pass *p, int i, struct err *e)
     if (!same)
         out.data = mem_try_aligned((size_t)out.h * row_size(&out), "the picture", e);
     p->carry = mem_alloc((size_t)vae_step_halo(p->s) * row_size(p->in));
+    p->head = mem_alloc((size_t)vae_step_halo(p->s) * row_size(p->in));
     if (!same && !out.data)
         rc = ERR_NOMEM;
     p->out = same ? p->in : &out;
@@ -220,6 +240,7 @@ static int run_step(struct pass *p, int i, struct err *e)
         p->moments[k] = (struct moments){0};
     }
     free(p->carry);
+    free(p->head);
     if (!same && !rc) {
         band_map_release(p->in);
         *p->in = out;

@@ -9,6 +9,8 @@
  *               :halo:== band ==:halo:          halo of rows that its convolutions reach into
  *     map out         == rows ==                in place of the old map where the shapes agree
  *
+ * Where the picture wraps, the halo of the first and the last band is at the other side.
+ *
  * So nothing is approximated: no tile has a norm of its own, which would change its colours, and
  * there are no seams to blend. Only two maps between the steps are ever held, and none of the
  * widest ones; what a norm needs is computed again in each pass.
@@ -37,8 +39,9 @@ struct bands {
     const struct vae_step *steps;
     int n;                /* steps, >= 1 */
     enum dtype precision; /* of activations and maps */
-    bool last_f32;        /* the last step's result is f32 */
-    long pixels;          /* of a band, about; 0: what is fast and small */
+    enum wrap wrap;
+    bool last_f32; /* the last step's result is f32 */
+    long pixels;   /* of a band, about; 0: what is fast and small */
 };
 
 /* The memory it will take for a map of this shape, the map included. */

@@ -23,12 +23,13 @@ static double shift_of(const struct image_model *m)
 }
 
 /* Records the decoder, or for n_steps > 0 what comes before its steps. */
-static void record(struct codec *c, int h, int w, enum dtype precision, int n_steps)
+static void record(struct codec *c, const struct codec_options *o, int n_steps)
 {
     const struct image_model *m = c->m;
     tape_free(c->tape);
-    c->tape = tape_new(precision);
-    c->in = tape_input(c->tape, DTYPE_F32, "latent", 4, (int64_t[]){1, h, w, m->unet.n_out});
+    c->tape = tape_new(o->precision);
+    tape_wrap(c->tape, o->wrap);
+    c->in = tape_input(c->tape, DTYPE_F32, "latent", 4, (int64_t[]){1, o->h, o->w, m->unet.n_out});
     struct tensor *x = m->tiny_vae ? taesd_decode(c->tape, &m->taesd, c->in)
                        : n_steps   ? vae_decode_start(c->tape, &m->vae, c->in)
                                    : vae_decode(c->tape, &m->vae, c->in);
@@ -65,20 +66,26 @@ int codec_use_bands(struct codec *c, long pixels, struct err *e)
     int n = c->m->tiny_vae ? 0 : vae_decoder_steps(&c->m->vae, c->steps);
     if (!n)
         return err_set(e, ERR_UNSUPPORTED, "this autoencoder cannot work in bands");
-    enum dtype precision = tape_type(c->tape);
-    c->bands = (struct bands){c->steps, n, precision, true, pixels};
-    record(c, (int)c->in->dim[1], (int)c->in->dim[2], precision, n);
+    struct codec_options o = {(int)c->in->dim[1], (int)c->in->dim[2], tape_type(c->tape),
+                              tape_wraps(c->tape)};
+    c->bands = (struct bands){.steps = c->steps,
+                              .n = n,
+                              .precision = o.precision,
+                              .wrap = o.wrap,
+                              .last_f32 = true,
+                              .pixels = pixels};
+    record(c, &o, n);
     return 0;
 }
 
-int codec_init(struct codec *c, const struct image_model *m, int h, int w, enum dtype precision,
+int codec_init(struct codec *c, const struct image_model *m, const struct codec_options *o,
                struct err *e)
 {
     size_t bytes;
     *c = (struct codec){.m = m};
     if (m->tiny_vae ? !m->taesd.decoder.n_layer : !m->vae.has_decoder)
         return err_set(e, ERR_FORMAT, "the model has no VAE decoder (vae.decoder...)");
-    record(c, h, w, precision, 0);
+    record(c, o, 0);
     int rc = need(c, &bytes, e);
     if (!rc && too_much(bytes) && codec_use_bands(c, 0, NULL) == 0)
         rc = need(c, &bytes, e);
@@ -137,13 +144,20 @@ static struct tensor *record_encoder(const struct image_model *m, struct tape *t
     return tape_keep(t, op_cast(t, out, DTYPE_F32)); /* [1, h, w, n_latent or 2 n_latent] */
 }
 
+static struct tape *new_tape(const struct codec_encode *x)
+{
+    struct tape *t = tape_new(x->precision);
+    tape_wrap(t, x->wrap);
+    return t;
+}
+
 /* Does encoding in one piece take too much? */
 static int choose_bands(const struct codec_encode *x, const struct band_map *picture, bool *bands,
                         struct err *e)
 {
     size_t bytes = 0;
     struct tensor *in;
-    struct tape *t = tape_new(x->precision);
+    struct tape *t = new_tape(x);
     record_encoder(x->m, t, picture, &in, false);
     int rc = memory_need(t, &bytes, e);
     tape_free(t);
@@ -156,7 +170,7 @@ static int encode_map(const struct codec_encode *x, struct backend *b, const str
                       bool from_steps, float *latent, struct err *e)
 {
     const struct image_model *m = x->m;
-    struct tape *t = tape_new(x->precision);
+    struct tape *t = new_tape(x);
     struct tensor *in, *out = record_encoder(m, t, map, &in, from_steps);
     int rc = memory_check(t, "encoding", e);
     if (!rc)
@@ -186,7 +200,8 @@ static int run_encode(const struct codec_encode *x, struct backend *b, const str
                       float *latent, struct err *e)
 {
     struct vae_step steps[VAE_MAX_STEP];
-    struct bands bands = {steps, 0, x->precision, false, x->band_pixels};
+    struct bands bands = {
+        .steps = steps, .precision = x->precision, .wrap = x->wrap, .pixels = x->band_pixels};
     struct band_map map = {NULL, fitted->height, fitted->width, 3, DTYPE_F32};
     size_t bytes;
     bool in_bands;

@@ -27,8 +27,13 @@ struct codec {
     struct bands bands; /* n 0: the tape does it all */
 };
 
-/* Records a decoder for latents [h, w]; no memory is taken yet. */
-int codec_init(struct codec *c, const struct image_model *m, int h, int w, enum dtype precision,
+/* Records a decoder; no memory is taken yet. */
+struct codec_options {
+    int h, w; /* of the latents */
+    enum dtype precision;
+    enum wrap wrap;
+};
+int codec_init(struct codec *c, const struct image_model *m, const struct codec_options *o,
                struct err *e);
 /* Decodes in bands of about so many pixels (0: as is best), however small the picture is.
  * ERR_UNSUPPORTED where the autoencoder has no steps; the codec is as it was then. */
@@ -48,6 +53,7 @@ struct codec_encode {
     int h, w;
     enum dtype precision;
     const atomic_bool *cancel;
+    enum wrap wrap;
     long band_pixels;        /* > 0: in bands of about so many, however small the picture is */
     const struct mask *hide; /* mid-grey where it covers the fitted picture; or NULL */
 };

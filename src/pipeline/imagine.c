@@ -100,6 +100,10 @@ static int check(const struct job *j, struct err *e)
     if (r->mask_seam < 0 || r->mask_padding < 0)
         return err_set(e, ERR_ARG, "seam %d, padding %d: both must be at least 0", r->mask_seam,
                        r->mask_padding);
+    if (r->mask_area && r->wrap)
+        return err_set(e, ERR_ARG,
+                       "only the mask's area is to be drawn, which has no sides that could fit "
+                       "together; leave out one of both");
     if (r->image && !(r->strength > 0 && r->strength <= 1))
         return err_set(e, ERR_ARG, "strength %g: must be above 0 and at most 1", r->strength);
     return 0;
@@ -116,6 +120,7 @@ static int record(struct job *j, unsigned active, struct err *e)
     j->active = active;
     j->in = (struct unet_input){0};
     tape_adapt(t, &j->loras.adapters);
+    tape_wrap(t, j->r->wrap);
     j->in.x = tape_input(t, DTYPE_F32, "latent", 4, (int64_t[]){c->n, j->h, j->w, u->n_in});
     j->in.time = tape_input(t, DTYPE_F32, "time", 2, (int64_t[]){c->n, u->n_time});
     j->in.context = tape_input(t, DTYPE_F32, "context", 3,
@@ -324,7 +329,7 @@ static int open_source(struct job *j, struct err *e)
     const struct imagine_request *r = j->r;
     struct inpaint_request x = {j->m,         r->image,     r->mask,      j->h,
                                 j->w,         r->mask_seam, r->mask_area, r->mask_padding,
-                                r->precision, r->cancel};
+                                r->precision, r->cancel,    r->wrap};
     int rc = inpaint_wanted(j->m, r->mask) ? inpaint_open(&j->inpaint, j->b, &x, e) : 0;
     if (rc || !r->image)
         return rc;
@@ -333,7 +338,8 @@ static int open_source(struct job *j, struct err *e)
                                   .h = j->h,
                                   .w = j->w,
                                   .precision = r->precision,
-                                  .cancel = r->cancel};
+                                  .cancel = r->cancel,
+                                  .wrap = r->wrap};
     return codec_encode(&source, j->b, j->image, e);
 }
 
@@ -369,7 +375,8 @@ static int prepare(struct job *j, struct err *e)
     if (!rc)
         rc = record(j, control_all(&j->control), e);
     if (!rc)
-        rc = codec_init(&j->codec, j->m, j->h, j->w, r->precision, e);
+        rc = codec_init(&j->codec, j->m, &(struct codec_options){j->h, j->w, r->precision, r->wrap},
+                        e);
     if (!rc)
         rc = progress(j, IMAGINE_ENCODE, NULL, 0);
     if (!rc)

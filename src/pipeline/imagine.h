@@ -11,7 +11,7 @@
 #include "pipeline/lora_stack.h"
 #include "pipeline/noise.h"
 #include "pipeline/schedule.h"
-#include "tensor/dtype.h"
+#include "tensor/tape.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -65,6 +65,7 @@ struct imagine_request {
     int mask_padding;           /* pixels of `image` around the mask to draw with it */
     const struct imagine_reference *references; /* styles and faces, pipeline/reference.h */
     int n_references;
+    enum wrap wrap;       /* tileable: the picture goes on at its other side */
     enum dtype precision; /* of activations: DTYPE_F32 or DTYPE_BF16 */
 
     /* Called from imagine() in its thread. A non-zero result ends the request with that code. */

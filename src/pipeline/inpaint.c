@@ -148,7 +148,8 @@ static int encode_hidden(struct inpaint *p, struct backend *b, const struct inpa
                              .h = p->h,
                              .w = p->w,
                              .precision = x->precision,
-                             .cancel = x->cancel};
+                             .cancel = x->cancel,
+                             .wrap = x->wrap};
     if (!rc)
         rc = codec_encode(&c, b, p->hidden, e);
     picture_release(&blank);

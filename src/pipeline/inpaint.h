@@ -14,7 +14,7 @@
 
 #include "format/mask.h"
 #include "pipeline/noise.h"
-#include "tensor/dtype.h"
+#include "tensor/tape.h"
 
 #include <stdatomic.h>
 
@@ -35,6 +35,7 @@ struct inpaint_request {
     int padding; /* pixels of the source around the mask, with `area` */
     enum dtype precision;
     const atomic_bool *cancel;
+    enum wrap wrap;
 };
 
 /* A zeroed struct does nothing and may be released. Tensors are of the latent's size. */

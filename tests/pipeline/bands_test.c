@@ -76,6 +76,13 @@ static float *run(struct fixture *f, struct tape *t, struct tensor *in, struct t
     return y;
 }
 
+static struct tape *new_tape(const struct fixture *f)
+{
+    struct tape *t = tape_new(f->bands.precision);
+    tape_wrap(t, f->bands.wrap);
+    return t;
+}
+
 static struct tensor *input(struct tape *t, const struct band_map *m)
 {
     return tape_input(t, m->type, "x", 4, (int64_t[]){1, m->h, m->w, m->c});
@@ -94,7 +101,7 @@ static void decode(struct fixture *f, const float *z, long pixels, float **y)
     struct err e = {0};
     enum dtype type = f->bands.precision;
     struct band_map latent = {NULL, H, W, f->m.n_latent, DTYPE_F32}, map;
-    struct tape *t = tape_new(type);
+    struct tape *t = new_tape(f);
     struct tensor *in = input(t, &latent), *out = vae_decode_start(t, &f->m, in);
     map = new_map(out->dim[1], out->dim[2], out->dim[3], type);
     float *start = run(f, t, in, out, z);
@@ -127,7 +134,7 @@ static float *encode(struct fixture *f, const float *x, long pixels)
     f->bands.pixels = pixels;
     assert_ok(bands_run(&f->bands, f->b, NULL, &map, &e), e);
     assert_int_equal(map.type, f->bands.precision);
-    struct tape *t = tape_new(f->bands.precision);
+    struct tape *t = new_tape(f);
     struct tensor *in = input(t, &map);
     float *y = run(f, t, in, vae_encode_end(t, &f->m, in), map.data);
     band_map_release(&map);
@@ -147,20 +154,21 @@ static double difference(const float *a, const float *b, int64_t n)
 }
 
 /* Bands of a few rows, of many, and one band for all. */
-static void check(enum dtype precision, const char *isa, double tolerance)
+static void check(enum dtype precision, const char *isa, enum wrap wrap, double tolerance)
 {
     static const long pixels[] = {1, 300, 700, 1300, 0};
     struct fixture f;
     float z[H * W * 4], x[H * FACTOR * W * FACTOR * 3];
     setup(&f, precision, isa);
+    f.bands.wrap = wrap;
     fill(z, H * W * 4);
     fill(x, H * FACTOR * W * FACTOR * 3);
     struct band_map latent = {NULL, H, W, 4, DTYPE_F32};
     struct band_map picture = {NULL, H * FACTOR, W * FACTOR, 3, DTYPE_F32};
-    struct tape *t = tape_new(precision);
+    struct tape *t = new_tape(&f);
     struct tensor *in = input(t, &latent);
     float *want = run(&f, t, in, vae_decode(t, &f.m, in), z);
-    t = tape_new(precision);
+    t = new_tape(&f);
     in = input(t, &picture);
     float *moments = run(&f, t, in, vae_encode(t, &f.m, in), x);
     for (size_t i = 0; i < sizeof(pixels) / sizeof(pixels[0]); i++) {
@@ -185,13 +193,13 @@ static void check(enum dtype precision, const char *isa, double tolerance)
 static void in_f32(void **state)
 {
     (void)state;
-    check(DTYPE_F32, NULL, 5e-5);
+    check(DTYPE_F32, NULL, WRAP_NONE, 5e-5);
 }
 
 static void in_generic_f32(void **state)
 {
     (void)state;
-    check(DTYPE_F32, "generic", 5e-5);
+    check(DTYPE_F32, "generic", WRAP_NONE, 5e-5);
 }
 
 /* A value near the middle of two bf16 numbers may round to the other one: 2^-8 of a value, a few
@@ -199,7 +207,14 @@ static void in_generic_f32(void **state)
 static void in_bf16(void **state)
 {
     (void)state;
-    check(DTYPE_BF16, NULL, 0.03);
+    check(DTYPE_BF16, NULL, WRAP_NONE, 0.03);
+}
+
+/* A band's halo is at the picture's other side. */
+static void tileable(void **state)
+{
+    (void)state;
+    check(DTYPE_F32, NULL, WRAP_BOTH, 5e-5);
 }
 
 /* The largest level is never held in its full width, and the picture itself is the least. */
@@ -263,8 +278,9 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(in_f32),     cmocka_unit_test(in_generic_f32), cmocka_unit_test(in_bf16),
-        cmocka_unit_test(needs_less), cmocka_unit_test(cancelled),      cmocka_unit_test(no_memory),
+        cmocka_unit_test(in_f32),    cmocka_unit_test(in_generic_f32), cmocka_unit_test(in_bf16),
+        cmocka_unit_test(tileable),  cmocka_unit_test(needs_less),     cmocka_unit_test(cancelled),
+        cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,11 +67,11 @@ static void scale_and_shift(const char *variant)
     struct image_model *m = codec_model(variant, &file);
     double *scale = m->tiny_vae ? &m->taesd.scale : &m->vae.scale;
     double *shift = m->tiny_vae ? &m->taesd.shift : &m->vae.shift;
-    struct codec_encode x = {m, &in, H, W, DTYPE_F32, NULL, 0, NULL};
+    struct codec_encode x = {.m = m, .picture = &in, .h = H, .w = W, .precision = DTYPE_F32};
     assert_ok(cpu_backend_new(&b, 2, NULL, &e), e);
     *scale = 1;
     assert_ok(codec_encode(&x, b, z, &e), e);
-    assert_ok(codec_init(&c, m, H, W, DTYPE_F32, &e), e);
+    assert_ok(codec_init(&c, m, &(struct codec_options){H, W, DTYPE_F32, WRAP_NONE}, &e), e);
     assert_ok(codec_decode(&c, b, z, NULL, &first, &e), e);
     *scale = 0.25, *shift = 0.5;
     assert_ok(codec_encode(&x, b, moved, &e), e);
@@ -113,14 +113,14 @@ static void in_bands(void **state)
     struct picture in = gradient(W * 8, H * 8), whole, bands;
     float z[H * W * C], again[H * W * C];
     struct image_model *m = codec_model("vae-kl", &file);
-    struct codec_encode x = {m, &in, H, W, DTYPE_F32, NULL, 0, NULL};
+    struct codec_encode x = {.m = m, .picture = &in, .h = H, .w = W, .precision = DTYPE_F32};
     assert_ok(cpu_backend_new(&b, 2, NULL, &e), e);
     assert_ok(codec_encode(&x, b, z, &e), e);
     x.band_pixels = 200;
     assert_ok(codec_encode(&x, b, again, &e), e);
     for (int i = 0; i < H * W * C; i++)
         assert_true(fabsf(z[i] - again[i]) <= 1e-4f * (1 + fabsf(z[i])));
-    assert_ok(codec_init(&c, m, H, W, DTYPE_F32, &e), e);
+    assert_ok(codec_init(&c, m, &(struct codec_options){H, W, DTYPE_F32, WRAP_NONE}, &e), e);
     assert_ok(codec_decode(&c, b, z, NULL, &whole, &e), e);
     assert_int_equal(c.bands.n, 0);
     assert_ok(codec_use_bands(&c, 200, &e), e);
@@ -136,9 +136,10 @@ static void in_bands(void **state)
     codec_model_free(m, file);
 
     m = codec_model("taesd", &file);
-    x = (struct codec_encode){m, &in, H, W, DTYPE_F32, NULL, 200, NULL};
+    x = (struct codec_encode){
+        .m = m, .picture = &in, .h = H, .w = W, .precision = DTYPE_F32, .band_pixels = 200};
     assert_ok(codec_encode(&x, b, again, &e), e);
-    assert_ok(codec_init(&c, m, H, W, DTYPE_F32, &e), e);
+    assert_ok(codec_init(&c, m, &(struct codec_options){H, W, DTYPE_F32, WRAP_NONE}, &e), e);
     assert_int_equal(codec_use_bands(&c, 200, &e), ERR_UNSUPPORTED);
     codec_release(&c);
     codec_model_free(m, file);
@@ -154,10 +155,10 @@ static void large_ones_are_in_bands(void **state)
     struct checkpoint *file;
     struct codec c;
     struct image_model *m = codec_model("vae-kl", &file);
-    assert_ok(codec_init(&c, m, 64, 64, DTYPE_F32, &e), e);
+    assert_ok(codec_init(&c, m, &(struct codec_options){64, 64, DTYPE_F32, WRAP_NONE}, &e), e);
     assert_int_equal(c.bands.n, 0);
     codec_release(&c);
-    int rc = codec_init(&c, m, 384, 384, DTYPE_F32, &e);
+    int rc = codec_init(&c, m, &(struct codec_options){384, 384, DTYPE_F32, WRAP_NONE}, &e);
     if (rc == ERR_NOMEM)
         print_message("skip: this machine has too little memory for a large picture\n");
     else
@@ -178,11 +179,12 @@ static void missing_sides(void **state)
         struct image_model *m = codec_model(variants[i], &file);
         m->vae.has_decoder = m->vae.has_encoder = false;
         m->taesd.decoder.n_layer = m->taesd.encoder.n_layer = 0;
-        assert_int_equal(codec_init(&c, m, H, W, DTYPE_F32, &e), ERR_FORMAT);
+        assert_int_equal(codec_init(&c, m, &(struct codec_options){H, W, DTYPE_F32, WRAP_NONE}, &e),
+                         ERR_FORMAT);
         assert_err(e, ERR_FORMAT, "no VAE decoder");
         codec_release(&c);
         e = (struct err){0};
-        struct codec_encode x = {m, &in, H, W, DTYPE_F32, NULL, 0, NULL};
+        struct codec_encode x = {.m = m, .picture = &in, .h = H, .w = W, .precision = DTYPE_F32};
         assert_int_equal(codec_encode(&x, NULL, NULL, &e), ERR_FORMAT);
         assert_err(e, ERR_FORMAT, "no VAE encoder");
         picture_release(&in);
@@ -197,7 +199,9 @@ static void absurd_sizes(void **state)
     struct checkpoint *file;
     struct codec c;
     struct image_model *m = codec_model("vae-kl", &file);
-    assert_int_equal(codec_init(&c, m, 8192, 8192, DTYPE_F32, &e), ERR_NOMEM);
+    assert_int_equal(
+        codec_init(&c, m, &(struct codec_options){8192, 8192, DTYPE_F32, WRAP_NONE}, &e),
+        ERR_NOMEM);
     assert_err(e, ERR_NOMEM, "decoding at this size takes");
     codec_release(&c);
     codec_model_free(m, file);
@@ -214,11 +218,12 @@ static void cancelled(void **state)
     float z[H * W * C] = {0};
     atomic_bool cancel = true;
     struct image_model *m = codec_model("taesd", &file);
-    struct codec_encode x = {m, &in, H, W, DTYPE_F32, &cancel, 0, NULL};
+    struct codec_encode x = {
+        .m = m, .picture = &in, .h = H, .w = W, .precision = DTYPE_F32, .cancel = &cancel};
     assert_ok(cpu_backend_new(&b, 1, NULL, &e), e);
     assert_int_equal(codec_encode(&x, b, z, &e), ERR_CANCELLED);
     e = (struct err){0};
-    assert_ok(codec_init(&c, m, H, W, DTYPE_F32, &e), e);
+    assert_ok(codec_init(&c, m, &(struct codec_options){H, W, DTYPE_F32, WRAP_NONE}, &e), e);
     assert_int_equal(codec_decode(&c, b, z, &cancel, &out, &e), ERR_CANCELLED);
     assert_null(out.data);
     picture_release(&in);
