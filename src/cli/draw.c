@@ -133,6 +133,7 @@ static void make_recipe(const struct drawing *d, int i, const char *hash, struct
     out->width = r->width;
     out->height = r->height;
     out->clip_skip = r->clip_skip;
+    recipe_set(&out->tileable, d->s.tileable);
     loras_to_recipe(&d->s.loras, out);
     source_recipe(&d->s.source, r, out);
     guides_recipe(&d->s.guides, out);

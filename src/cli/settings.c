@@ -23,6 +23,8 @@
 #define MAX_PROMPT (1u << 20)
 #define LEAST_SIDE 64
 
+static const char *const wraps[] = {"none", "x", "y", "both"}; /* by enum wrap */
+
 static const char *text_of(const struct options *o, enum option id)
 {
     return o->value[id].given ? o->value[id].text : NULL;
@@ -197,6 +199,11 @@ static void choose_numbers(struct settings *s, const struct options *o)
         r->strength = v[OPTION_STRENGTH].given ? v[OPTION_STRENGTH].number : from->strength;
     if (v[OPTION_CLIP_SKIP].given || from->clip_skip)
         r->clip_skip = v[OPTION_CLIP_SKIP].given ? (int)v[OPTION_CLIP_SKIP].whole : from->clip_skip;
+    const char *tileable = v[OPTION_TILEABLE].given ? v[OPTION_TILEABLE].text : from->tileable;
+    for (size_t i = 0; tileable && i < sizeof(wraps) / sizeof(wraps[0]); i++)
+        if (strcmp(wraps[i], tileable) == 0)
+            r->wrap = (enum wrap)i;
+    s->tileable = r->wrap ? wraps[r->wrap] : NULL;
     const char *precision = v[OPTION_PRECISION].given ? v[OPTION_PRECISION].text : from->precision;
     if (precision && strcmp(precision, "f32") == 0)
         r->precision = DTYPE_F32;

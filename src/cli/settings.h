@@ -24,6 +24,7 @@ struct settings {
     struct source source;
     struct guides guides;
     struct sampling sampling;
+    const char *tileable;           /* static: as the recipe says it, NULL: no */
     struct imagine_request request; /* strings borrowed from here and from the options */
 };
 

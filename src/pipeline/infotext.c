@@ -241,6 +241,7 @@ static void append_settings(struct buf *b, const struct recipe *r)
     }
     append_number_param(b, "Denoising strength", r->strength, r->strength >= 0);
     append_number_param(b, "Clip skip", r->clip_skip, r->clip_skip >= 2);
+    append_param(b, "Tiling", r->tileable && !strcmp(r->tileable, "both") ? "True" : r->tileable);
     append_param(b, "Init image hash", r->source_hash);
     append_param(b, "RNG", r->rng ? rng_to_a1111(r->rng) : NULL);
     append_number_param(b, "Eta", r->eta, r->eta >= 0);
@@ -391,6 +392,13 @@ static void set_size(struct recipe *r, char *value)
         r->width = r->height = 0;
 }
 
+/* A1111 knows tiling in both ways only; ours go on with x and y. */
+static const char *tiling(const char *value)
+{
+    bool one = !strcmp(value, "x") || !strcmp(value, "y");
+    return one ? value : !strcmp(value, "True") ? "both" : NULL;
+}
+
 static void set_param(struct recipe *r, struct span key, char *value)
 {
     const struct {
@@ -437,6 +445,8 @@ static void set_param(struct recipe *r, struct span key, char *value)
         set_size(r, value);
     else if (!strcmp(name, "Clip skip"))
         r->clip_skip = parse_count(value);
+    else if (!strcmp(name, "Tiling"))
+        recipe_set(&r->tileable, tiling(value));
     else if (!strcmp(name, "RNG"))
         set_rng(r, value);
     else if (!strcmp(name, "Lora hashes"))

@@ -30,9 +30,9 @@ void recipe_init(struct recipe *r)
 
 void recipe_release(struct recipe *r)
 {
-    char *strings[] = {r->prompt,  r->negative,   r->sampler, r->schedule,    r->sigmas,
-                       r->model,   r->model_hash, r->source,  r->source_hash, r->rng,
-                       r->version, r->precision,  r->upscaler};
+    char *strings[] = {r->prompt,  r->negative,   r->sampler,  r->schedule,    r->sigmas,
+                       r->model,   r->model_hash, r->source,   r->source_hash, r->rng,
+                       r->version, r->precision,  r->upscaler, r->tileable};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         free(strings[i]);
     for (int i = 0; i < r->n_loras; i++) {
@@ -101,7 +101,7 @@ struct fields {
     struct {
         const char *key;
         char **field;
-    } strings[13];
+    } strings[14];
     struct {
         const char *key;
         int *field;
@@ -127,7 +127,8 @@ static struct fields fields_of(struct recipe *r)
                     {"rng", &r->rng},
                     {"version", &r->version},
                     {"precision", &r->precision},
-                    {"upscaler", &r->upscaler}},
+                    {"upscaler", &r->upscaler},
+                    {"tileable", &r->tileable}},
         .counts = {{"steps", &r->steps},
                    {"width", &r->width},
                    {"height", &r->height},

@@ -39,6 +39,7 @@ struct recipe {
     char *model_hash; /* leading hexadecimal digits of its SHA-256 */
     char *source;     /* the picture it started from, without folders */
     char *source_hash;
+    char *tileable;  /* the ways its sides fit together: both, x or y; NULL: they need not */
     char *precision; /* of the activations: f32 or bf16; in JSON only */
     char *rng;       /* philox (as CUDA, A1111's "NV") or mt19937 (as PyTorch's CPU) */
     char *upscaler;  /* the network that enlarged it afterwards */

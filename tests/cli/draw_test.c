@@ -274,6 +274,27 @@ static void test_recipe(void **state)
     program_release(&p);
 }
 
+static void test_tileable(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    struct recipe r;
+    program_run(&p, DRAW("boat", "-s5", "-o", "a.png"), 0, "");
+    program_run(&p, DRAW("boat", "-s5", "-o", "b.png", "--tileable", "x"), 0, "");
+    check_same("a.png", "b.png", false);
+    struct picture picture = load("b.png", &r);
+    assert_string_equal(r.tileable, "x");
+    picture_release(&picture);
+    recipe_release(&r);
+    program_run(&p, ARGS("draw", "--from", "b.png", "-m", model, "-o", "c.png"), 0, "");
+    check_same("b.png", "c.png", true);
+    program_run(&p,
+                ARGS("draw", "--from", "b.png", "-m", model, "-o", "d.png", "--tileable", "none"),
+                0, "");
+    check_same("a.png", "d.png", true);
+    program_release(&p);
+}
+
 static void test_other_model_warns(void **state)
 {
     (void)state;
@@ -635,6 +656,7 @@ int main(void)
         cmocka_unit_test_setup(test_distilled_lora, fresh_dir),
         cmocka_unit_test_setup(test_prompt_from_input, fresh_dir),
         cmocka_unit_test_setup(test_recipe, fresh_dir),
+        cmocka_unit_test_setup(test_tileable, fresh_dir),
         cmocka_unit_test_setup(test_other_model_warns, fresh_dir),
         cmocka_unit_test_setup(test_image, fresh_dir),
         cmocka_unit_test_setup(test_mask, fresh_dir),

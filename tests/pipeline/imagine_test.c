@@ -150,6 +150,7 @@ static void fill_request(struct imagine_request *r, struct run *x, const struct 
     r->guidance = number(x, "guidance");
     r->seed = (uint64_t)number(x, "seed");
     r->noise = NOISE_MT19937;
+    r->wrap = text(x, "tileable") ? WRAP_BOTH : WRAP_NONE;
     assert_ok(sampler_parse(text(x, "sampler"), &r->sampler, NULL, &e), e);
     assert_ok(schedule_parse(text(x, "schedule"), &r->schedule, &e), e);
     r->on_latent = on_latent;
@@ -291,6 +292,7 @@ CASE(sd15_dpmpp_2m_karras, "sd15-dpmpp-2m-karras", NULL, NULL)
 CASE(sd15_ddim, "sd15-ddim", NULL, NULL)
 CASE(sd15_lcm, "sd15-lcm", NULL, NULL)
 CASE(sd15_odd_size, "sd15-odd-size", NULL, NULL)
+CASE(sd15_tileable, "sd15-tileable", NULL, NULL)
 CASE(sd15_img2img, "sd15-img2img", NULL, NULL)
 CASE(sd21_euler_v, "sd21-euler-v", NULL, NULL)
 CASE(sd21_ddim_v, "sd21-ddim-v", NULL, NULL)
@@ -351,6 +353,7 @@ int main(void)
         cmocka_unit_test(sd15_style_face_control),
         cmocka_unit_test(sdxl_plus),
         cmocka_unit_test(sd15_full_unguided),
+        cmocka_unit_test(sd15_tileable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,7 @@ Every 4-D tensor is NHWC. Each file holds
 and the metadata key `case`, JSON: manifest, prompt, negative, seed, steps, guidance, sampler, schedule,
 width, height, strength, inpaint (sampler and schedule by Lar's names; "model" is the scheduler file's own),
 controls: a list of {manifest, weight, start, end}, references: of {manifest, weight, pictures}.
+tileable ("both": every convolution's padding is circular).
 """
 
 import argparse
@@ -82,6 +83,7 @@ CASES = {
     "sd15-ddim": case("sd15", "ddim", seed=1234567890123),
     "sd15-lcm": case("sd15", "lcm", steps=4, guidance=1.0, negative=""),
     "sd15-odd-size": case("sd15", "euler", width=88, height=72),
+    "sd15-tileable": case("sd15", "euler", width=96, tileable="both"),
     "sd15-img2img": case("sd15", "euler", strength=0.6, width=96),
     "sd15-img2img-posterior": case("sd15", "dpmpp_2m", strength=0.6, posterior=True),
     "sd21-ddim-v": case("sd21", "ddim", negative=""),
@@ -156,6 +158,10 @@ def pipeline(c, dtype):
     parts = {name: make(name, config[name]).to(dtype) for name in WEIGHTED if name in config}
     parts.update({name: tokenizer(config[name]) for name in config if name.startswith("tokenizer")})
     # What from_pretrained() makes of scheduler_config.json, then what a user would write.
+    if c.get("tileable"):
+        for module in (*parts["unet"].modules(), *parts["vae"].modules()):
+            if isinstance(module, torch.nn.Conv2d):
+                module.padding_mode = "circular"
     own = getattr(diffusers, config["scheduler"]["_class_name"]).from_config(config["scheduler"])
     parts["scheduler"] = SAMPLERS[c["sampler"]].from_config(own.config, **SCHEDULES[c["schedule"]])
     if "controls" in c:
