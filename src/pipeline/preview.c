@@ -151,7 +151,8 @@ static int fit_model(struct image_model *m, struct backend *b, const struct prev
         for (int x = 0; x < LATENT; x++)
             memcpy(latent + (y * LATENT + x) * c, patches + (y / PATCH * SIDE + x / PATCH) * c,
                    (size_t)c * sizeof(*latent));
-    int rc = codec_init(&codec, m, LATENT, LATENT, o->precision, e);
+    struct codec_options decoder = {LATENT, LATENT, o->precision, WRAP_NONE};
+    int rc = codec_init(&codec, m, &decoder, e);
     if (!rc)
         rc = codec_decode(&codec, b, latent, o->cancel, &p, e);
     int begin = (PATCH / 2 - 1) * factor, side = 2 * factor; /* the middle of a patch, in pixels */
@@ -222,7 +223,8 @@ int preview_init(struct preview *p, struct image_model *m, struct backend *b,
     p->tiny.taesd = *taesd;
     p->tiny.tiny_vae = true;
     p->tiny.unet.n_out = m->unet.n_out;
-    return codec_init(&p->codec, &p->tiny, h, w, o->precision, e);
+    return codec_init(&p->codec, &p->tiny, &(struct codec_options){h, w, o->precision, WRAP_NONE},
+                      e);
 }
 
 void preview_release(struct preview *p)
