@@ -22,7 +22,7 @@
 #include <string.h>
 
 #define QUERIES 64
-#define KEYS    256
+#define KEYS    512
 #define LDS     (KEYS + 16) /* row stride: a power of two would crowd few cache sets */
 #define GROUP   16          /* the largest group of rows */
 
@@ -160,6 +160,7 @@ static void product(const struct attention *a, struct gemm_tile t, const void *c
     const long steps[QUERIES / GROUP] = {step, step, step, step};
     float *c = t.c;
     t.taps = 1;
+    t.part = t.k;
     t.a_step = steps;
     for (int i = 0; i < n; i += mr) {
         const void *first[QUERIES / GROUP];

@@ -20,10 +20,10 @@
 #include <string.h>
 
 #define CHUNK_ROWS 768 /* whose sums are kept in L2 when the channels take several blocks */
-#define MAX_MR     32
 #define MAX_TAPS   64
-#define MAX_GROUPS 2  /* of rows in a tile */
+#define MAX_GROUPS 8  /* of rows in a tile */
 #define GROUP      16 /* rows in the largest group */
+#define NARROW     64 /* pictures less wide are copied so that all rows lie equally far apart */
 #define CONVERT    4096
 
 struct gemm {
@@ -40,6 +40,9 @@ struct gemm {
     int64_t h, w_in, h_out, w_out;
     int kh, kw, stride, pad_top, pad_left;
     enum wrap wrap;
+    bool
+        shifted; /* `a` is [kw][n, lines, w_out, channels]: plane kx has the pixels under taps kx */
+    int64_t lines;
     long rows, channels, n_out;
     long k_block; /* channels per block */
     long columns; /* per task, a multiple of nr */
@@ -70,19 +73,22 @@ struct part {
 
 /* Where the rows of a tile lie, as gemm_tile wants it. */
 struct rows {
-    const void *a[MAX_TAPS * MAX_MR];
+    const void *a[MAX_TAPS * MAX_GROUPS];
     long step[MAX_TAPS * MAX_GROUPS];
 };
 
 /* Where output row m looks: the input pixel under tap 0 may lie in the padding. */
 struct place {
-    int64_t image, y, x; /* image: its first row of pixels among those of all images */
+    int64_t image, y, x;
+};
+
+struct tap {
+    int y, x;
 };
 
 static struct place place_of(const struct gemm *g, long m)
 {
-    return (struct place){m / g->w_out / g->h_out * g->h,
-                          m / g->w_out % g->h_out * g->stride - g->pad_top,
+    return (struct place){m / g->w_out / g->h_out, m / g->w_out % g->h_out * g->stride - g->pad_top,
                           m % g->w_out * g->stride - g->pad_left};
 }
 
@@ -92,83 +98,101 @@ static int64_t wrapped(int64_t i, int64_t n)
     return i < 0 ? i + n : i >= n ? i - n : i;
 }
 
-/* The pixel under a tap, from the block's first channel on; `zeros` if it lies in the padding. */
-static const char *pixel(const struct gemm *g, const struct part *p, struct place at, int tap)
+/* The index of the pixel under a tap; -1 if it lies in the padding. */
+static int64_t index_of(const struct gemm *g, struct place at, struct tap t)
 {
-    int64_t y = at.y + tap / g->kw, x = at.x + tap % g->kw;
+    int64_t y = at.y + t.y, x = at.x + t.x;
     if (g->wrap & WRAP_Y)
         y = wrapped(y, g->h);
     if (g->wrap & WRAP_X)
         x = wrapped(x, g->w_in);
-    if (y < 0 || y >= g->h || x < 0 || x >= g->w_in)
-        return p->zeros;
-    return g->a + (size_t)((at.image + y) * g->w_in + x) * g->a_row + (size_t)p->c0 * g->elem;
+    bool inside = y >= 0 && y < g->h && x >= 0 && x < g->w_in;
+    return inside ? (at.image * g->h + y) * g->w_in + x : -1;
+}
+
+/* The pixel under a tap, from the block's first channel on; `zeros` if it lies in the padding. */
+static const char *pixel(const struct gemm *g, const struct part *p, struct place at, struct tap t)
+{
+    int64_t i = index_of(g, at, t);
+    if (g->shifted) {
+        int64_t line = (t.x * g->x->dim[0] + at.image) * g->lines + at.y + g->pad_top + t.y;
+        i = line * g->w_out + (at.x + g->pad_left) / g->stride;
+    }
+    return i < 0 ? p->zeros : g->a + (size_t)i * g->a_row + (size_t)p->c0 * g->elem;
 }
 
 /* Pointers to the pixels under every tap of rows m .. m + n. */
 static void row_pointers(const struct gemm *g, const struct part *p, long m, int n, struct rows *r)
 {
-    int mr = g->p->mr, taps = g->kh * g->kw;
+    int mr = g->p->mr;
     for (int i = 0; i < n; i++) {
         struct place at = place_of(g, m + i);
-        for (int t = 0; t < taps; t++)
-            r->a[t * mr + i] = pixel(g, p, at, t);
+        const void **a = r->a + i;
+        for (struct tap t = {0, 0}; t.y < g->kh; t.y++)
+            for (t.x = 0; t.x < g->kw; t.x++, a += mr)
+                *a = pixel(g, p, at, t);
     }
 }
 
 /* Copies the pixels under a tap of a group of rows, of which n are there, to `dst`. */
 static void gather(const struct gemm *g, const struct part *p, const struct place *at, int n,
-                   int tap, char *dst)
+                   struct tap t, char *dst)
 {
     size_t bytes = (size_t)p->k * g->elem;
     for (int i = 0; i < g->p->group; i++)
-        memcpy(dst + (size_t)i * bytes, i < n ? pixel(g, p, at[i], tap) : p->zeros, bytes);
+        memcpy(dst + (size_t)i * bytes, i < n ? pixel(g, p, at[i], t) : p->zeros, bytes);
 }
 
-/* The same for sets whose rows lie equally far apart in groups. Those of one row of the picture do,
- * if no tap of them leaves it; others are copied together. */
+/* True if the pixels under a tap of a group of rows lie equally far apart, or all in the padding:
+ * in one line of the picture, with no tap that leaves it. */
+static bool is_regular(const struct gemm *g, struct place at, int64_t left, struct tap t)
+{
+    int64_t x = at.x + t.x, y = at.y + t.y;
+    bool outside = !(g->wrap & WRAP_Y) && (y < 0 || y >= g->h);
+    return left >= 0 &&
+           (g->shifted || outside || (x >= 0 && x + (g->p->group - 1) * g->stride < g->w_in));
+}
+
+/* The same as row_pointers() for sets whose rows lie equally far apart in groups. Where they do
+ * not, they are copied together. */
 static void row_groups(const struct gemm *g, const struct part *p, long m, int n, struct rows *r)
 {
     int group = g->p->group, taps = g->kh * g->kw, per_tap = g->p->mr / group;
     size_t bytes = (size_t)p->k * g->elem;
-    for (int j = 0; j * group < n; j++) {
-        long first = m + j * group;
-        int present = n - j * group < group ? n - j * group : group;
-        bool line = present == group && first % g->w_out + group <= g->w_out;
-        struct place at[GROUP];
-        for (int i = 0; i < (line ? 1 : present); i++)
-            at[i] = place_of(g, first + i);
-        for (int t = 0; t < taps; t++) {
-            int64_t x = at->x + t % g->kw, y = at->y + t / g->kw;
-            bool outside = !(g->wrap & WRAP_Y) && (y < 0 || y >= g->h);
-            const void **row = &r->a[t * per_tap + j];
-            long *step = &r->step[t * per_tap + j];
-            *step = outside ? 0 : g->stride * (long)g->a_row;
-            if (line && (outside || (x >= 0 && x + (group - 1) * g->stride < g->w_in))) {
-                *row = pixel(g, p, *at, t);
-                continue;
+    int64_t line = g->shifted && g->stride == 1 ? g->h_out * g->w_out : g->w_out;
+    for (int j = 0; j * group < n; j++, m += group) {
+        int present = n - j * group < group ? n - j * group : group, known = 1, at_tap = j;
+        int64_t left = present < group ? -1 : line - m % line - group; /* of the line behind it */
+        struct place at[GROUP] = {place_of(g, m)};
+        for (struct tap t = {0, 0}; t.y < g->kh; t.y++)
+            for (t.x = 0; t.x < g->kw; t.x++, at_tap += per_tap) {
+                if (is_regular(g, *at, left, t)) {
+                    r->a[at_tap] = pixel(g, p, *at, t);
+                    r->step[at_tap] = (g->shifted ? 1 : g->stride) * (long)g->a_row;
+                    if (r->a[at_tap] == p->zeros)
+                        r->step[at_tap] = 0;
+                    continue;
+                }
+                for (; known < present; known++)
+                    at[known] = place_of(g, m + known);
+                char *dst = p->gather + (size_t)((j * taps + at_tap / per_tap) * group) * bytes;
+                gather(g, p, at, present, t, dst);
+                r->a[at_tap] = dst;
+                r->step[at_tap] = (long)bytes;
             }
-            for (int i = 1; line && i < group; i++)
-                at[i] = (struct place){at->image, at->y, at->x + i * g->stride};
-            char *dst = p->gather + (size_t)((j * taps + t) * group) * bytes;
-            gather(g, p, at, present, t, dst);
-            *row = dst;
-            *step = (long)bytes;
-        }
     }
 }
 
 /* out = sums + bias + residual for rows m .. m + n. */
 static void finish(const struct gemm *g, const struct part *p, const float *sums, long m, long n)
 {
-    size_t out_row = dtype_row_size(g->out->type, g->n_out);
     struct finish_tile f = {
         .sums = sums,
         .lds = p->ldc,
         .bias = g->bias ? g->bias + p->n0 : NULL,
         .type = g->out->type,
         .out = cpu_at(g->out, m * g->n_out + p->n0),
-        .out_stride = (long)out_row,
+        .out_stride = (long)dtype_row_size(g->out->type, g->n_out),
         .rows = n,
         .n = p->n,
     };
@@ -182,13 +206,20 @@ static void finish(const struct gemm *g, const struct part *p, const float *sums
         return;
     }
     f.residual_type = g->residual->type;
-    f.rows = 1;
-    for (long i = 0; i < n; i++) {
-        f.residual = cpu_at(g->residual, (m + i) / g->residual_rows * g->n_out + p->n0);
+    for (long end = m + n; m < end; m += f.rows) {
+        long left = g->residual_rows - m % g->residual_rows;
+        f.rows = left < end - m ? left : end - m;
+        f.residual = cpu_at(g->residual, m / g->residual_rows * g->n_out + p->n0);
         g->c->k->finish(&f);
-        f.sums += f.lds;
-        f.out += f.out_stride;
+        f.sums += f.rows * f.lds;
+        f.out += f.rows * f.out_stride;
     }
+}
+
+/* Channels that are taken at a time, as gemm_tile says. */
+static long part_of(const struct gemm *g, long k)
+{
+    return g->kh * g->kw > 1 && k > g->p->part ? g->p->part : k;
 }
 
 /* Adds a block of channels to the sums of a task, and finishes them after the last. */
@@ -201,6 +232,7 @@ static void add_block(const struct gemm *g, const struct part *p)
                              .a_step = rows.step,
                              .ldc = p->ldc,
                              .k = p->k,
+                             .part = part_of(g, p->k),
                              .taps = g->kh * g->kw,
                              .accumulate = p->c0 > 0};
     for (long m = p->m0; m < p->m1; m += mr) {
@@ -229,17 +261,21 @@ static void pack_block(const struct gemm *g, const struct part *p)
         .type = g->w->type,
         .src = g->w->data,
         .row = g->channels * g->kh * g->kw,
-        .c0 = p->c0,
-        .k = g->channels - p->c0 < g->k_block ? g->channels - p->c0 : g->k_block,
         .taps = g->kh * g->kw,
         .scratch = p->pack,
     };
+    long part = part_of(g, p->k), end = p->c0 + p->k < g->channels ? p->c0 + p->k : g->channels;
     for (long n = 0; n < p->n; n += nr) {
+        char *dst = p->panel + (size_t)(n / nr) * p->panel_bytes;
         pack.n0 = p->n0 + n;
         pack.n = (int)(p->n - n < nr ? p->n - n : nr);
         pack.nv = (pack.n + width - 1) / width;
-        pack.dst = p->panel + (size_t)(n / nr) * p->panel_bytes;
-        g->p->pack(&pack);
+        for (pack.c0 = p->c0; pack.c0 < end; pack.c0 += part) {
+            pack.k = end - pack.c0 < part ? end - pack.c0 : part;
+            pack.dst = dst;
+            g->p->pack(&pack);
+            dst += (size_t)(part * pack.taps * pack.nv * width) * g->elem;
+        }
     }
 }
 
@@ -281,26 +317,60 @@ struct convert_job {
     char *dst;
 };
 
-/* Pixels in the type of the products, with channels up to a multiple of k_step. */
+/* One pixel in the type of the products, with channels up to a multiple of k_step; 0 if i < 0. */
+static void convert_pixel(const struct gemm *g, int64_t i, char *dst)
+{
+    float tmp[CONVERT];
+    size_t used = i < 0 ? 0 : (size_t)g->channels * g->elem;
+    if (i >= 0 && g->x->type == g->type)
+        memcpy(dst, cpu_at(g->x, i * g->channels), used);
+    for (long c0 = 0; i >= 0 && g->x->type != g->type && c0 < g->channels; c0 += CONVERT) {
+        long n = g->channels - c0 < CONVERT ? g->channels - c0 : CONVERT;
+        const float *x = cpu_floats(g->c, g->x, i * g->channels + c0, n, tmp);
+        if (g->type == DTYPE_BF16)
+            g->c->k->from_f32(DTYPE_BF16, x, dst + (size_t)c0 * g->elem, n);
+        else
+            memcpy(dst + (size_t)c0 * g->elem, x, (size_t)n * g->elem);
+    }
+    memset(dst + used, 0, g->a_row - used);
+}
+
 static void convert_pixels(long begin, long end, int worker, void *ctx)
 {
     const struct convert_job *j = ctx;
+    (void)worker;
+    for (long i = begin; i < end; i++)
+        convert_pixel(j->g, i, j->dst + (size_t)i * j->g->a_row);
+}
+
+/* Item i is one line of a plane. */
+static void shift_lines(long begin, long end, int worker, void *ctx)
+{
+    const struct convert_job *j = ctx;
     const struct gemm *g = j->g;
-    float tmp[CONVERT];
+    long per_plane = (long)(g->x->dim[0] * g->lines);
     (void)worker;
     for (long i = begin; i < end; i++) {
-        char *dst = j->dst + (size_t)i * g->a_row;
-        for (long c0 = 0; c0 < g->channels; c0 += CONVERT) {
-            long n = g->channels - c0 < CONVERT ? g->channels - c0 : CONVERT;
-            const float *x = cpu_floats(g->c, g->x, i * g->channels + c0, n, tmp);
-            if (g->type == DTYPE_BF16)
-                g->c->k->from_f32(DTYPE_BF16, x, dst + (size_t)c0 * g->elem, n);
-            else
-                memcpy(dst + (size_t)c0 * g->elem, x, (size_t)n * g->elem);
+        struct place at = {i % per_plane / g->lines, i % g->lines - g->pad_top, 0};
+        char *dst = j->dst + (size_t)(i * g->w_out) * g->a_row;
+        for (int64_t x = 0; x < g->w_out; x++) {
+            at.x = x * g->stride - g->pad_left;
+            convert_pixel(g, index_of(g, at, (struct tap){0, (int)(i / per_plane)}),
+                          dst + (size_t)x * g->a_row);
         }
-        size_t used = (size_t)g->channels * g->elem;
-        memset(dst + used, 0, g->a_row - used);
     }
+}
+
+/* Lets g->a be x as the products want it, in `scratch` if x itself will not do. */
+static void prepare(struct gemm *g, char *scratch, size_t copy_size)
+{
+    struct convert_job job = {g, scratch};
+    struct pool *pool = g->c->pool;
+    g->a = copy_size ? scratch : g->x->data;
+    if (g->shifted)
+        parallel_for(pool, (long)(g->kw * g->x->dim[0] * g->lines), 4, shift_lines, &job);
+    else if (copy_size)
+        parallel_for(pool, (long)tensor_n_rows(g->x), 64, convert_pixels, &job);
 }
 
 /* Block and task sizes. With few columns the rows are cut finer so that every worker has work. */
@@ -364,18 +434,19 @@ static int run_gemm(struct gemm *g, struct err *e)
     g->elem = dtype_row_size(g->type, 1);
     g->a_row = (size_t)round_up(g->channels, g->p->k_step) * g->elem;
     choose_blocks(g);
-    bool copy = g->x->type != g->type || g->channels % g->p->k_step;
-    size_t pixels = (size_t)tensor_n_rows(g->x), copy_size = copy ? pixels * g->a_row : 0;
+    size_t pixels = (size_t)tensor_n_rows(g->x), copy_size = 0;
+    g->shifted = g->p->group > 1 && g->kw > 1 && g->w_out < NARROW;
+    if (g->shifted) {
+        g->lines = (g->h_out - 1) * g->stride + g->kh;
+        pixels = (size_t)(g->kw * g->x->dim[0] * g->lines * g->w_out);
+    }
+    if (g->shifted || g->x->type != g->type || g->channels % g->p->k_step)
+        copy_size = pixels * g->a_row;
     char *scratch = cpu_scratch(c, copy_size, g->worker_size, e);
     if (!scratch)
         return ERR_NOMEM;
     g->worker = scratch + cpu_round64(copy_size);
-    g->a = g->x->data;
-    if (copy) {
-        struct convert_job job = {g, scratch};
-        parallel_for(c->pool, (long)pixels, 64, convert_pixels, &job);
-        g->a = scratch;
-    }
+    prepare(g, scratch, copy_size);
     for (int i = 0; i < pool_size(c->pool); i++)
         memset(g->worker + ((size_t)i + 1) * g->worker_size - g->zeros_size, 0, g->zeros_size);
     parallel_for(c->pool, g->n_strips * g->n_chunks, 1, run_tasks, g);
@@ -424,11 +495,11 @@ int cpu_conv2d(struct cpu *c, const struct op *op, struct err *e)
         .stride = op->stride,
         .pad_top = op->pad[0],
         .pad_left = op->pad[1],
-        .wrap = op->wrap,
         .h = x->dim[1],
         .w_in = x->dim[2],
         .h_out = out->dim[1],
         .w_out = out->dim[2],
+        .wrap = op->wrap,
     };
     if (g.kh == 1 && g.kw == 1 && g.stride == 1 && tensor_n_rows(x) == g.rows) {
         g.h = g.h_out = 1; /* one long line of pixels */

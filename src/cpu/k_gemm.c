@@ -167,23 +167,27 @@ SIMD void tile_amx(const struct gemm_tile *g, const bool two_rows, const bool tw
         AMX_ZERO(2);
         AMX_ZERO(3);
     }
-    for (int tap = 0; tap < g->taps; tap++) {
-        const char *a0 = g->a[2 * tap], *a1 = g->a[2 * tap + 1];
-        const long step0 = g->a_step[2 * tap], step1 = g->a_step[2 * tap + 1];
-        for (long k = 0; k < g->k; k += AMX_K, a0 += 64, a1 += 64, w += w_step) {
-            AMX_LOAD(4, a0, step0);
-            AMX_LOAD(6, w, ldw);
-            AMX_DOT(0, 4, 6);
-            if (two_cols) {
-                AMX_LOAD(7, w + 64, ldw);
-                AMX_DOT(1, 4, 7);
+    for (long k0 = 0; k0 < g->k; k0 += g->part) {
+        const long steps = (g->k - k0 < g->part ? g->k - k0 : g->part) / AMX_K;
+        for (int tap = 0; tap < g->taps; tap++) {
+            const uint16_t *a0 = (const uint16_t *)g->a[2 * tap] + k0;
+            const uint16_t *a1 = two_rows ? (const uint16_t *)g->a[2 * tap + 1] + k0 : a0;
+            const long step0 = g->a_step[2 * tap], step1 = g->a_step[2 * tap + 1];
+            for (long i = 0; i < steps; i++, a0 += AMX_K, a1 += AMX_K, w += w_step) {
+                AMX_LOAD(4, a0, step0);
+                AMX_LOAD(6, w, ldw);
+                AMX_DOT(0, 4, 6);
+                if (two_cols) {
+                    AMX_LOAD(7, w + 64, ldw);
+                    AMX_DOT(1, 4, 7);
+                }
+                if (two_rows) {
+                    AMX_LOAD(5, a1, step1);
+                    AMX_DOT(2, 5, 6);
+                }
+                if (two_rows && two_cols)
+                    AMX_DOT(3, 5, 7);
             }
-            if (two_rows) {
-                AMX_LOAD(5, a1, step1);
-                AMX_DOT(2, 5, 6);
-            }
-            if (two_rows && two_cols)
-                AMX_DOT(3, 5, 7);
         }
     }
     AMX_STORE(0, c0, ldc);
@@ -250,25 +254,47 @@ SIMD void store_activations(char *p, enum dtype type, long i, int n, vf x)
     }
 }
 
-SIMD void finish_vector(const struct finish_tile *f, long row, long i, int n)
+enum added { NOTHING, FLOATS, BF16S };
+
+SIMD void finish_vector(const struct finish_tile *f, const enum added residual, const bool to_f32,
+                        long row, long i, int n)
 {
     const float *sums = f->sums + row * f->lds + i;
+    const char *r = f->residual + row * f->residual_stride;
     vf x = n == VF_N ? vf_load(sums) : vf_load_n(sums, n);
     if (f->bias)
         x = vf_add(x, n == VF_N ? vf_load(f->bias + i) : vf_load_n(f->bias + i, n));
-    if (f->residual)
-        x = vf_add(
-            x, load_activations(f->residual + row * f->residual_stride, f->residual_type, i, n));
-    store_activations(f->out + row * f->out_stride, f->type, i, n, x);
+    if (residual != NOTHING)
+        x = vf_add(x, load_activations(r, residual == FLOATS ? DTYPE_F32 : DTYPE_BF16, i, n));
+    store_activations(f->out + row * f->out_stride, to_f32 ? DTYPE_F32 : DTYPE_BF16, i, n, x);
+}
+
+/* `residual` and `to_f32` are constants where this is inlined. */
+SIMD void finish_rows(const struct finish_tile *tile, const enum added residual, const bool to_f32)
+{
+    const struct finish_tile f = *tile;
+    for (long row = 0; row < f.rows; row++) {
+        long i = 0;
+        for (; i + VF_N <= f.n; i += VF_N)
+            finish_vector(&f, residual, to_f32, row, i, VF_N);
+        if (i < f.n)
+            finish_vector(&f, residual, to_f32, row, i, (int)(f.n - i));
+    }
 }
 
 void K(finish)(const struct finish_tile *f)
 {
-    for (long row = 0; row < f->rows; row++) {
-        long i = 0;
-        for (; i + VF_N <= f->n; i += VF_N)
-            finish_vector(f, row, i, VF_N);
-        if (i < f->n)
-            finish_vector(f, row, i, (int)(f->n - i));
-    }
+    bool to_f32 = f->type == DTYPE_F32;
+    if (!f->residual && to_f32)
+        finish_rows(f, NOTHING, true);
+    else if (!f->residual)
+        finish_rows(f, NOTHING, false);
+    else if (f->residual_type == DTYPE_F32 && to_f32)
+        finish_rows(f, FLOATS, true);
+    else if (f->residual_type == DTYPE_F32)
+        finish_rows(f, FLOATS, false);
+    else if (to_f32)
+        finish_rows(f, BF16S, true);
+    else
+        finish_rows(f, BF16S, false);
 }

@@ -90,6 +90,7 @@ static void transpose_pairs(const struct pack_tile *p, int n0, uint16_t *dst, lo
     long length = p->k * p->taps;
     bool direct = p->type == DTYPE_F32 || p->type == DTYPE_F16 || p->type == DTYPE_BF16;
     enum dtype type = direct ? p->type : DTYPE_F32;
+    size_t elem = dtype_row_size(type, 1);
     const char *row[VF_N];
     if (!direct)
         convert_rows(p, n0, p->scratch, length);
@@ -100,7 +101,7 @@ static void transpose_pairs(const struct pack_tile *p, int n0, uint16_t *dst, lo
         vp r[VF_N];
         for (int i = 0; i < VF_N; i++)
             r[i] = n0 + i < p->n && 2 * q < length
-                       ? load_bf16(type, row[i] + dtype_row_size(type, 2 * q), length - 2 * q)
+                       ? load_bf16(type, row[i] + (size_t)(2 * q) * elem, length - 2 * q)
                        : vp_zero();
         vp_transpose(r);
         for (int j = 0; j < VF_N && q + j < n_q; j++)

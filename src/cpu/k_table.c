@@ -1,17 +1,43 @@
 /* k_table.c - the kernel table of one instruction set. */
 #include "cpu/k_decl.h"
 
+#include <limits.h>
+
 #define TEXT2(x) #x
 #define TEXT(x)  TEXT2(x)
 
 const struct kernels K(kernels) = {
     .name = TEXT(LAR_ISA),
     .width = VF_N,
-    .f32 = {K(gemm_f32), K(pack_f32), GEMM_MR, GEMM_NV *VF_N, 1, 1, 192 * 1024, GEMM_NV *VF_N},
+    .f32 = {.gemm = K(gemm_f32),
+            .pack = K(pack_f32),
+            .mr = GEMM_MR,
+            .nr = GEMM_NV * VF_N,
+            .n = GEMM_NV * VF_N,
+            .k_step = 1,
+            .group = 1,
+            .part = INT_MAX,
+            .cache = 192 * 1024},
+#if defined(SIMD_BF16)
+    .bf16 = {.gemm = K(gemm_bf16),
+             .pack = K(pack_bf16),
 #if defined(SIMD_AMX)
-    .bf16 = {K(gemm_bf16), K(pack_bf16), 2 * AMX_ROWS, 2 * VF_N, AMX_K, AMX_ROWS, 768 * 1024, 128},
-#elif defined(SIMD_BF16)
-    .bf16 = {K(gemm_bf16), K(pack_bf16), GEMM_MR, GEMM_NV *VF_N, 2, 1, 192 * 1024, GEMM_NV *VF_N},
+             .mr = 2 * AMX_ROWS,
+             .nr = 2 * VF_N,
+             .n = 8 * VF_N,
+             .k_step = AMX_K,
+             .group = AMX_ROWS,
+             .part = 4 * AMX_K,
+             .cache = 768 * 1024},
+#else
+             .mr = GEMM_MR,
+             .nr = GEMM_NV * VF_N,
+             .n = GEMM_NV * VF_N,
+             .k_step = 2,
+             .group = 1,
+             .part = INT_MAX,
+             .cache = 192 * 1024},
+#endif
 #endif
     .begin_products = K(begin_products),
     .end_products = K(end_products),

@@ -22,7 +22,9 @@ struct gemm_tile {
     const void *w;
     float *c; /* row stride ldc; rows up to a multiple of the group are written */
     long ldc;
-    long k; /* elements per tap, a multiple of product.k_step */
+    long k;    /* elements per tap, a multiple of product.k_step */
+    long part; /* <= k: elements taken at a time, each part under all taps while it is in L1; w is
+                * packed part by part */
     int taps;
     int m;           /* rows, 1 .. mr */
     int nv;          /* vectors of columns, 1 .. nr / width */
@@ -52,6 +54,7 @@ struct product {
     int mr, nr; /* largest tile: rows, columns */
     int k_step; /* k is a multiple of it */
     int group;  /* rows that lie equally far apart */
+    int part;   /* of a tap's elements; a multiple of k_step, INT_MAX for all */
     long cache; /* bytes of packed weights that a task keeps in L2 */
     int n;      /* columns of a task */
 };

@@ -685,6 +685,21 @@ SIMD vf vf_exp2(vf x)
     return vf_ldexp(p, n);
 }
 
+#if defined(SIMD_BF16)
+/* 2^x within 7.5e-5, a 50th of the last bit of bf16, for x <= 127; less than 2^-126 becomes that.
+ * 2^x = 2^floor(x) 2^f, which the last instruction does with its own floor. */
+SIMD vf vf_exp2_bf16(vf x)
+{
+    x = vf_max(vf_set1(-126.0f), x);
+    vf f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    vf p = vf_set1(0.078024523f);
+    p = vf_fma(p, f, vf_set1(0.226067155f));
+    p = vf_fma(p, f, vf_set1(0.695833541f));
+    p = vf_fma(p, f, vf_set1(0.999925219f));
+    return _mm512_scalef_ps(p, x);
+}
+#endif
+
 SIMD vf vf_sigmoid(vf x)
 {
     return vf_div(vf_set1(1.0f), vf_add(vf_set1(1.0f), vf_exp(vf_sub(vf_zero(), x))));
