@@ -163,8 +163,9 @@ static int by_component(const void *a, const void *b)
 
 static bool is_component(const char *name, size_t n)
 {
-    static const char *const known[] = {
-        "unet", "vae", "text_encoder", "text_encoder_2", "transformer", "controlnet", "upscaler"};
+    static const char *const known[] = {"unet",           "vae",         "text_encoder",
+                                        "text_encoder_2", "transformer", "controlnet",
+                                        "image_encoder",  "ip_adapter",  "upscaler"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strlen(known[i]) == n && memcmp(name, known[i], n) == 0)
             return true;

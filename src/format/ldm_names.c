@@ -17,6 +17,7 @@ static const struct component {
     enum { UNET, VAE, CLIP, OPENCLIP } kind;
 } components[] = {
     {"model.diffusion_model.", "unet.", UNET},
+    {"control_model.", "controlnet.", UNET},
     {"first_stage_model.", "vae.", VAE},
     {"cond_stage_model.transformer.", "text_encoder.", CLIP},
     {"cond_stage_model.model.", "text_encoder.", OPENCLIP},
@@ -52,6 +53,16 @@ static const struct rule unet_rules[] = {
     {"label_emb.0.2.", "add_embedding.linear_2."},
     {"out.0.", "conv_norm_out."},
     {"out.2.", "conv_out."},
+    /* ControlNets */
+    {"middle_block_out.0.", "controlnet_mid_block."},
+    {"input_hint_block.0.", "controlnet_cond_embedding.conv_in."},
+    {"input_hint_block.2.", "controlnet_cond_embedding.blocks.0."},
+    {"input_hint_block.4.", "controlnet_cond_embedding.blocks.1."},
+    {"input_hint_block.6.", "controlnet_cond_embedding.blocks.2."},
+    {"input_hint_block.8.", "controlnet_cond_embedding.blocks.3."},
+    {"input_hint_block.10.", "controlnet_cond_embedding.blocks.4."},
+    {"input_hint_block.12.", "controlnet_cond_embedding.blocks.5."},
+    {"input_hint_block.14.", "controlnet_cond_embedding.conv_out."},
 };
 
 static const struct rule res_rules[] = {
@@ -202,7 +213,7 @@ void ldm_names_scan(struct ldm_names *l, const char *name)
 {
     struct place p;
     int n;
-    if (starts(&name, unet)) {
+    if (starts(&name, unet) || starts(&name, "control_model.")) { /* alike where both are there */
         if (find_place(name, &p))
             l->part[p.row][p.block][p.part] = (unsigned char)part_of(p.rest);
     } else if (starts(&name, "first_stage_model.decoder.up.")) {
@@ -239,7 +250,7 @@ void ldm_names_finish(struct ldm_names *l)
     }
 }
 
-static bool map_block(const struct ldm_names *l, const struct place *p, char *out)
+static bool map_block(const struct ldm_names *l, const char *to, const struct place *p, char *out)
 {
     static const char *const rows[] = {"down_blocks.", "mid_block.", "up_blocks."};
     char head[96], level[8] = "";
@@ -249,15 +260,15 @@ static bool map_block(const struct ldm_names *l, const struct place *p, char *ou
         snprintf(level, sizeof(level), "%d.", l->level[p->row][p->block]);
     switch (l->part[p->row][p->block][p->part]) {
     case LDM_PART_CONV:
-        return p->row == 0 && p->block == 0 && write_name(out, "unet.conv_in.", rest, "");
+        return p->row == 0 && p->block == 0 && write_name(out, to, "conv_in.", rest);
     case LDM_PART_RES:
-        snprintf(head, sizeof(head), "unet.%s%sresnets.%d.", rows[p->row], level, index);
+        snprintf(head, sizeof(head), "%s%s%sresnets.%d.", to, rows[p->row], level, index);
         return apply(res_rules, COUNT(res_rules), head, rest, out);
     case LDM_PART_ATTN:
-        snprintf(head, sizeof(head), "unet.%s%sattentions.%d.", rows[p->row], level, index);
+        snprintf(head, sizeof(head), "%s%s%sattentions.%d.", to, rows[p->row], level, index);
         return write_name(out, head, rest, "");
     case LDM_PART_RESAMPLE:
-        snprintf(head, sizeof(head), "unet.%s%s%s.0.conv.", rows[p->row], level,
+        snprintf(head, sizeof(head), "%s%s%s%s.0.conv.", to, rows[p->row], level,
                  p->row == 0 ? "downsamplers" : "upsamplers");
         return (starts(&rest, "op.") || starts(&rest, "conv.")) && write_name(out, head, rest, "");
     default:
@@ -265,12 +276,20 @@ static bool map_block(const struct ldm_names *l, const struct place *p, char *ou
     }
 }
 
-static bool map_unet(const struct ldm_names *l, const char *name, char *out)
+/* `to` is "unet." or "controlnet.". */
+static bool map_unet(const struct ldm_names *l, const char *to, const char *name, char *out)
 {
+    char head[64];
     struct place p;
+    int n;
     if (find_place(name, &p))
-        return map_block(l, &p, out);
-    return apply(unet_rules, COUNT(unet_rules), "unet.", name, out);
+        return map_block(l, to, &p, out);
+    const char *rest = name;
+    if (starts(&rest, "zero_convs.") && number(&rest, &n) && starts(&rest, "0.")) {
+        snprintf(head, sizeof(head), "%scontrolnet_down_blocks.%d.", to, n);
+        return write_name(out, head, rest, "");
+    }
+    return apply(unet_rules, COUNT(unet_rules), to, name, out);
 }
 
 /* encoder.down.I.block.J.REST, decoder.up.I.upsample.conv.REST and the like. */
@@ -374,7 +393,7 @@ enum ldm_kind ldm_names_map(const struct ldm_names *l, const char *name, char ou
             continue;
         switch (c->kind) {
         case UNET:
-            return map_unet(l, s, out) ? LDM_PLAIN : LDM_UNKNOWN;
+            return map_unet(l, c->to, s, out) ? LDM_PLAIN : LDM_UNKNOWN;
         case VAE:
             return map_vae(l, s, out) ? LDM_PLAIN : LDM_UNKNOWN;
         case CLIP:

@@ -9,6 +9,9 @@
  * ...attentions.0, or input_blocks.1.1   down_blocks.0.attentions.0              the upsampler, by
  * what it holds input_blocks.3.0   down_blocks.0.downsamplers.0  (.op)
  *
+ * A ControlNet has the way down under `control_model`, with `input_hint_block`, `zero_convs` and
+ * `middle_block_out` beside it.
+ *
  * GGUF files of stable-diffusion.cpp use the same names, but for OpenCLIP's, which they write as
  * transformers does, under `cond_stage_model.transformer` (SD2.x) and `cond_stage_model.1` (SDXL).
  *

@@ -71,6 +71,37 @@ static void single_files_open(void **state)
     }
 }
 
+/* A ControlNet's original names, with "control_model." in front of each and without. */
+static void controlnets_open(void **state)
+{
+    static const char *const models[] = {"controlnet-sd15", "controlnet-sdxl"};
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct err e = {0};
+        struct hash_checkpoint_options o = {.type = DTYPE_F16};
+        char *manifest = model_manifest(models[i / 2], ".txt"), *text = NULL, *rest = NULL;
+        char *map = model_manifest(models[i / 2], ".ldm.txt"), *dir = test_temp_dir();
+        char *bare = file_join(dir, "map.txt"), *path = file_join(dir, "net.safetensors");
+        assert_ok(file_read(map, 1 << 20, &text, NULL, &e), e);
+        FILE *out = fopen(bare, "w");
+        for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+            fprintf(out, "%s\n", strncmp(line, "control_model.", 14) == 0 ? line + 14 : line);
+        fclose(out);
+        o.map = i % 2 ? bare : map;
+        assert_ok(hash_checkpoint_write(manifest, path, &o, &e), e);
+        struct checkpoint *c = model_open(path);
+        assert_int_equal(checkpoint_layout(c), CKPT_LDM);
+        model_check(c, models[i / 2], NULL);
+        checkpoint_close(c);
+        free(manifest);
+        free(text);
+        free(map);
+        free(dir);
+        free(bare);
+        free(path);
+    }
+}
+
 static void components_open(void **state)
 {
     static const char *const files[] = {"/unet", "/unet/diffusion_pytorch_model.safetensors"};
@@ -447,6 +478,7 @@ int main(void)
         cmocka_unit_test(folders_open),
         cmocka_unit_test(model_index_stands_for_its_folder),
         cmocka_unit_test(single_files_open),
+        cmocka_unit_test(controlnets_open),
         cmocka_unit_test(components_open),
         cmocka_unit_test(fp16_variant_is_used_when_alone),
         cmocka_unit_test(taesd_halves_open),

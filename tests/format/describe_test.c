@@ -1,6 +1,7 @@
 /* describe_test.c - every variant is recognised from its tensors, counts add up. */
 #include "support/test.h"
 
+#include "base/file.h"
 #include "format/checkpoint.h"
 #include "format/describe.h"
 #include "support/model.h"
@@ -44,6 +45,36 @@ static void models_are_recognised(void **state)
         assert_string_equal(s.parts[s.n_parts - 1].component, "vae");
         model_summary_release(&s);
         checkpoint_close(c);
+        free(path);
+    }
+}
+
+static void what_steers_is_recognised(void **state)
+{
+    static const struct {
+        const char *model, *component, *architecture;
+    } rows[] = {
+        {"controlnet-sd15", "controlnet", "ControlNet for Stable Diffusion 1.x"},
+        {"controlnet-sdxl", "controlnet", "ControlNet for Stable Diffusion XL"},
+        {"ip-plain-sd15", "ip_adapter", "IP-Adapter, for prompts of width 128"},
+        {"ip-full-sd15", "ip_adapter", "IP-Adapter Full, for prompts of width 128"},
+        {"ip-plus-sdxl", "ip_adapter", "IP-Adapter Plus, for prompts of width 320"},
+        {"ip-plus-sdxl", "image_encoder", "CLIP image encoder, width 128"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct model_summary s;
+        struct hash_checkpoint_options o = {.type = DTYPE_F16};
+        char *path = model_write(rows[i].model, "m", o, false);
+        char *folder = file_join(path, rows[i].component);
+        struct checkpoint *c = model_open(folder);
+        model_summary_read(&s, c);
+        assert_string_equal(s.architecture, rows[i].architecture);
+        assert_int_equal(s.n_parts, 1);
+        assert_string_equal(s.parts[0].component, rows[i].component);
+        model_summary_release(&s);
+        checkpoint_close(c);
+        free(folder);
         free(path);
     }
 }
@@ -95,6 +126,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(models_are_recognised),
+        cmocka_unit_test(what_steers_is_recognised),
         cmocka_unit_test(taesd_is_recognised),
         cmocka_unit_test(trained_files_are_recognised),
     };

@@ -60,6 +60,21 @@ def unet_name(name, config):
     return f"{block}.{rest}.{leaf}"
 
 
+CONTROLNET = {"controlnet_mid_block": "middle_block_out.0", "controlnet_cond_embedding.conv_in": "input_hint_block.0",
+              "controlnet_cond_embedding.conv_out": "input_hint_block.14"}
+
+
+def controlnet_name(name, config):
+    stem, leaf = name.rsplit(".", 1)
+    if stem in CONTROLNET:
+        return f"{CONTROLNET[stem]}.{leaf}"
+    if m := re.fullmatch(r"controlnet_down_blocks\.(\d+)", stem):
+        return f"zero_convs.{m[1]}.0.{leaf}"
+    if m := re.fullmatch(r"controlnet_cond_embedding\.blocks\.(\d+)", stem):
+        return f"input_hint_block.{2 * int(m[1]) + 2}.{leaf}"
+    return unet_name(name, config)
+
+
 def vae_name(name, config):
     last = len(config["block_out_channels"]) - 1
     name = re.sub(r"up_blocks\.(\d+)", lambda m: f"up.{last - int(m[1])}", name)
@@ -198,6 +213,17 @@ def prove(model, config, lines):
     print(f"{model}: {len(lines)} single-file tensors give the {len(shapes)} diffusers tensors bit for bit")
 
 
+def prove_controlnet(model, config, lines):
+    shapes = manifest.shapes(config)
+    ldm = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in single_file(lines, shapes).items()}
+    found = {"controlnet." + k: v for k, v in sf.convert_controlnet_checkpoint(ldm, config["controlnet"]).items()}
+    shapes = {k: v for k, v in shapes.items() if ".add_embedding." not in k}  # that converter forgets SDXL's
+    assert found.keys() == shapes.keys(), sorted(found.keys() ^ shapes.keys())[:10]
+    for name, shape in shapes.items():
+        assert np.array_equal(found[name].numpy(), hash_weights.weight(name, shape)), name
+    print(f"{model}: {len(lines)} single-file tensors give the {len(shapes)} diffusers tensors bit for bit")
+
+
 def write_map(model, lines, of):
     text = [f"# Single-file names of {of}, see tools/reference/ldm_names.py.", *(" ".join(line) for line in lines)]
     (DATA / "manifests" / f"{model}.ldm.txt").write_text("\n".join(text) + "\n")
@@ -214,6 +240,12 @@ def main():
     for model in ("sd15-inpaint", "sdxl-inpaint"):
         config = configs.get(configs.TINY, model)
         manifest.write(DATA / "manifests" / f"{model}.txt", config, f"A whole tiny {model} checkpoint.")
+    for model in ("controlnet-sd15", "controlnet-sdxl"):
+        config = configs.get(configs.TINY, model)
+        lines = [("control_model." + controlnet_name(full.split(".", 1)[1], config["controlnet"]), full)
+                 for full in manifest.shapes(config)]
+        prove_controlnet(model, config, lines)
+        write_map(model, lines, f"manifests/{model}.txt")
     for half, lines in taesd_maps().items():
         write_map(half, lines, "manifests/taesd.txt")
     for model, config in configs.FULL.items():
