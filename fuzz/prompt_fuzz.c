@@ -27,7 +27,7 @@ static void check_parts(const char *text, size_t size)
 static void check_chunks(const struct clip_tokenizer *t, const char *text, size_t size)
 {
     const int32_t ids[] = {320};
-    const struct chunk_word word = {ids, 1, 50000, 3};
+    const struct chunk_word word = {"a", ids, 1, 50000, 3};
     const struct chunk_rules rules = {t, 7, &word, 1};
     struct chunks c;
     if (chunks_make(&c, &rules, text, size, NULL) != 0)

@@ -136,6 +136,7 @@ static void make_recipe(const struct drawing *d, int i, const char *hash, struct
     recipe_set(&out->tileable, d->s.tileable);
     loras_to_recipe(&d->s.loras, out);
     source_recipe(&d->s.source, r, out);
+    recipe_set(&out->embeddings, d->s.embeddings.hashes);
     guides_recipe(&d->s.guides, out);
 }
 

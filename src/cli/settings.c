@@ -116,6 +116,7 @@ void settings_release(struct settings *s)
     sampling_release(&s->sampling);
     source_release(&s->source);
     loras_release(&s->loras);
+    embedding_files_release(&s->embeddings);
     free(s->prompt);
     *s = (struct settings){0};
 }
@@ -249,5 +250,11 @@ int settings_request(struct settings *s, const struct options *o, const struct i
         rc = loras_find(&s->loras, checkpoint_path(m->file), s->from_path, e);
     r->loras = s->loras.request;
     r->n_loras = s->loras.n_request;
+    struct embedding_wish wish = {
+        o, checkpoint_path(m->file), r->prompt, r->negative, &s->from, s->from_path};
+    if (!rc)
+        rc = embedding_files_find(&s->embeddings, &wish, e);
+    r->embeddings = (const char *const *)s->embeddings.paths;
+    r->n_embeddings = s->embeddings.n;
     return rc;
 }

@@ -5,6 +5,7 @@
 #define LAR_CLI_SETTINGS_H
 
 #include "cli/guides.h"
+#include "cli/embeddings.h"
 #include "cli/loras.h"
 #include "cli/sampling.h"
 #include "cli/source.h"
@@ -22,6 +23,7 @@ struct settings {
     char *prompt;          /* owned; without the tags of LoRAs */
     struct loras loras;
     struct source source;
+    struct embedding_files embeddings;
     struct guides guides;
     struct sampling sampling;
     const char *tileable;           /* static: as the recipe says it, NULL: no */

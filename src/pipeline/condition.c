@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "pipeline/embedding.h"
 #include "pipeline/encode.h"
 #include "pipeline/image_model.h"
 #include "text/chunks.h"
@@ -14,16 +15,22 @@
 /* The work of one text encoder. */
 struct condition_part {
     const struct image_text *text;
+    struct embedding_words words;
     struct chunks chunks[2];    /* of each row of the condition */
     struct encode_request how;  /* how to encode them */
     struct encode_result *rows; /* owned; [n, n_chunks], padded with the chunk of "" */
     float *states;              /* owned; what they point to */
 };
 
+static struct chunk_rules rules_of(const struct condition_part *p)
+{
+    return (struct chunk_rules){p->text->tokenizer, (size_t)p->text->encoder.n_ctx, p->words.words,
+                                p->words.n};
+}
+
 static int cut(struct condition_part *p, const struct condition_request *r, int n, struct err *e)
 {
-    struct chunk_rules rules = {.tokenizer = p->text->tokenizer,
-                                .n_ctx = (size_t)p->text->encoder.n_ctx};
+    struct chunk_rules rules = rules_of(p);
     int rc = 0;
     for (int i = 0; i < n && !rc; i++) {
         const char *text = i == n - 1 ? r->prompt : r->negative;
@@ -71,8 +78,7 @@ static int alloc_rows(struct condition_part *p, const struct condition *c, struc
 static int encode(struct condition_part *p, struct image_model *m, struct backend *b,
                   const struct condition *c, struct err *e)
 {
-    struct chunk_rules rules = {.tokenizer = p->text->tokenizer,
-                                .n_ctx = (size_t)p->text->encoder.n_ctx};
+    struct chunk_rules rules = rules_of(p);
     struct chunks empty = {0};
     size_t n_ctx = rules.n_ctx, n = (size_t)(c->n * c->n_chunks);
     int32_t *ids = mem_try_array(n * n_ctx, sizeof(*ids), "a prompt's tokens", e);
@@ -159,12 +165,16 @@ static int begin(struct condition_part *p, int i, const struct image_model *m,
     if (p->how.skip >= p->text->encoder.n_layer)
         return err_set(e, ERR_ARG, "clip skip %d: the text encoder has only %d layers",
                        r->clip_skip, p->text->encoder.n_layer);
-    return 0;
+    int rc = embedding_words_make(&p->words, r->embeddings, m, i, e);
+    p->how.vectors = p->words.vectors;
+    p->how.n_vectors = p->words.n_vectors;
+    return rc;
 }
 
 static void release_parts(struct condition *c)
 {
     for (int i = 0; i < c->n_parts; i++) {
+        embedding_words_release(&c->parts[i].words);
         chunks_release(&c->parts[i].chunks[0]);
         chunks_release(&c->parts[i].chunks[1]);
         free(c->parts[i].rows);

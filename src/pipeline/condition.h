@@ -18,6 +18,7 @@
 struct adapters;
 struct backend;
 struct condition_part;
+struct embeddings;
 struct err;
 struct image_model;
 
@@ -28,8 +29,9 @@ struct condition_request {
     int clip_skip;        /* >= 1 */
     int width, height;    /* pixels */
     enum dtype precision;
-    const atomic_bool *cancel;       /* or NULL */
-    const struct adapters *adapters; /* of the request's LoRAs; or NULL */
+    const atomic_bool *cancel;           /* or NULL */
+    const struct adapters *adapters;     /* of the request's LoRAs; or NULL */
+    const struct embeddings *embeddings; /* textual inversions: for condition_cut(); or NULL */
 };
 
 struct condition {

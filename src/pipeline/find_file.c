@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,10 +68,25 @@ static int not_found(const struct find_file *f, const struct places *p, struct e
     return rc;
 }
 
-int find_file(const struct find_file *f, char **path, struct err *e)
+static struct places places_of(const struct find_file *f)
 {
     struct places p = {0};
     const char *models = getenv("LAR_MODELS");
+    if (f->model)
+        add_place(&p, folder_of(f->model), f->folder);
+    if (models && *models)
+        add_place(&p, mem_strdup(models), f->folder);
+    return p;
+}
+
+static void release(struct places *p)
+{
+    for (int i = 0; i < p->n; i++)
+        free(p->dir[i]);
+}
+
+int find_file(const struct find_file *f, char **path, struct err *e)
+{
     *path = NULL;
     if (is_file(f->name)) {
         *path = mem_strdup(f->name);
@@ -78,16 +94,58 @@ int find_file(const struct find_file *f, char **path, struct err *e)
     }
     if (strchr(f->name, '/'))
         return err_set(e, ERR_NOT_FOUND, "there is no %s %s", f->what, f->name);
-    if (f->model)
-        add_place(&p, folder_of(f->model), f->folder);
-    if (models && *models)
-        add_place(&p, mem_strdup(models), f->folder);
+    struct places p = places_of(f);
     for (int i = 0; i < p.n && !*path; i++)
         *path = look(p.dir[i], f);
     int rc = *path ? 0 : not_found(f, &p, e);
-    for (int i = 0; i < p.n; i++)
-        free(p.dir[i]);
+    release(&p);
     return rc;
+}
+
+static bool has_ending(const char *name, const char *const *endings)
+{
+    char *bare = find_file_name(name, endings);
+    bool has = strlen(bare) < strlen(name);
+    free(bare);
+    return has;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* In alphabetical order: a folder's own differs from machine to machine. */
+static void each_in(const char *dir, const struct find_file *f,
+                    void (*fn)(const char *path, void *ctx), void *ctx)
+{
+    DIR *d = opendir(dir);
+    char **paths = NULL;
+    size_t n = 0;
+    for (const struct dirent *x; d && (x = readdir(d));) {
+        if (!has_ending(x->d_name, f->endings))
+            continue;
+        paths = mem_realloc(paths, (n + 1) * sizeof(*paths));
+        paths[n++] = file_join(dir, x->d_name);
+    }
+    if (d)
+        closedir(d);
+    if (n)
+        qsort(paths, n, sizeof(*paths), by_name);
+    for (size_t i = 0; i < n; i++) {
+        if (is_file(paths[i]))
+            fn(paths[i], ctx);
+        free(paths[i]);
+    }
+    free(paths);
+}
+
+void find_file_each(const struct find_file *f, void (*fn)(const char *path, void *ctx), void *ctx)
+{
+    struct places p = places_of(f);
+    for (int i = 1; i < p.n; i += 2) /* the kind's folders, see add_place() */
+        each_in(p.dir[i], f, fn, ctx);
+    release(&p);
 }
 
 char *find_file_name(const char *path, const char *const *endings)

@@ -20,6 +20,10 @@ struct find_file {
 /* *path is on the heap. ERR_NOT_FOUND lists where it was looked for. */
 int find_file(const struct find_file *f, char **path, struct err *e);
 
+/* Passes on every file with one of the endings in the kind's folders, in the order they are looked
+ * through; f->name and f->what are not read. */
+void find_file_each(const struct find_file *f, void (*fn)(const char *path, void *ctx), void *ctx);
+
 /* The name of a file without folders and without one of these endings; heap. */
 char *find_file_name(const char *path, const char *const *endings);
 

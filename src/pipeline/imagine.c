@@ -8,6 +8,7 @@
 #include "pipeline/cancel.h"
 #include "pipeline/codec.h"
 #include "pipeline/condition.h"
+#include "pipeline/embedding.h"
 #include "pipeline/control.h"
 #include "pipeline/guidance.h"
 #include "pipeline/image_model.h"
@@ -351,6 +352,33 @@ static int open_preview(struct job *j, struct err *e)
     return r->on_preview ? preview_init(&j->preview, j->m, j->b, &o, e) : 0;
 }
 
+static struct condition_request prompts(const struct job *j)
+{
+    const struct imagine_request *r = j->r;
+    return (struct condition_request){.prompt = r->prompt,
+                                      .negative = r->negative,
+                                      .guided = r->guidance > 1,
+                                      .clip_skip = r->clip_skip,
+                                      .width = r->width,
+                                      .height = r->height,
+                                      .precision = r->precision,
+                                      .cancel = r->cancel,
+                                      .adapters = &j->loras.adapters};
+}
+
+/* Before the UNet is recorded: the prompts decide how long its context is. */
+static int cut_prompts(struct job *j, struct err *e)
+{
+    struct embeddings own = {0};
+    struct condition_request text = prompts(j);
+    text.embeddings = &own;
+    int rc = embeddings_open(&own, j->m, j->r->embeddings, j->r->n_embeddings, e);
+    if (!rc)
+        rc = condition_cut(&j->cond, j->m, &text, e);
+    embeddings_close(&own);
+    return rc;
+}
+
 static int prepare(struct job *j, struct err *e)
 {
     const struct imagine_request *r = j->r;
@@ -362,12 +390,9 @@ static int prepare(struct job *j, struct err *e)
     j->w = r->width / factor;
     j->n = (size_t)j->h * (size_t)j->w * (size_t)j->m->unet.n_out;
     struct schedule_request levels = {r->schedule, r->sampler, r->steps, r->sigmas, r->eta};
-    struct condition_request text = {r->prompt,    r->negative, r->guidance > 1,
-                                     r->clip_skip, r->width,    r->height,
-                                     r->precision, r->cancel,   &j->loras.adapters};
     rc = schedule_build(&j->schedule, &j->m->schedule, &levels, e);
     if (!rc)
-        rc = condition_cut(&j->cond, j->m, &text, e);
+        rc = cut_prompts(j, e);
     if (!rc)
         rc = open_guides(j, e);
     if (!rc)
@@ -379,6 +404,7 @@ static int prepare(struct job *j, struct err *e)
                         e);
     if (!rc)
         rc = progress(j, IMAGINE_ENCODE, NULL, 0);
+    struct condition_request text = prompts(j);
     if (!rc)
         rc = condition_encode(&j->cond, j->m, j->b, &text, e);
     if (!rc)

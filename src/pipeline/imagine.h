@@ -65,7 +65,9 @@ struct imagine_request {
     int mask_padding;           /* pixels of `image` around the mask to draw with it */
     const struct imagine_reference *references; /* styles and faces, pipeline/reference.h */
     int n_references;
-    enum wrap wrap;       /* tileable: the picture goes on at its other side */
+    enum wrap wrap;                /* tileable: the picture goes on at its other side */
+    const char *const *embeddings; /* files of textual inversions, pipeline/embedding.h */
+    int n_embeddings;
     enum dtype precision; /* of activations: DTYPE_F32 or DTYPE_BF16 */
 
     /* Called from imagine() in its thread. A non-zero result ends the request with that code. */

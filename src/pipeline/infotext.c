@@ -252,6 +252,7 @@ static void append_settings(struct buf *b, const struct recipe *r)
     append_param(b, "Postprocess upscaler", r->upscaler);
     append_mask(b, &r->mask);
     append_lora_hashes(b, r);
+    append_param(b, "TI hashes", r->embeddings);
     append_guides(b, r);
     append_param(b, "Version", r->version);
 }
@@ -410,6 +411,7 @@ static void set_param(struct recipe *r, struct span key, char *value)
                    {"Init image hash", &r->source_hash},
                    {"Postprocess upscaler", &r->upscaler},
                    {"Sigmas", &r->sigmas},
+                   {"TI hashes", &r->embeddings},
                    {"Version", &r->version}};
     const struct {
         const char *key;

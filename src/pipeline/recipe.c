@@ -32,7 +32,7 @@ void recipe_release(struct recipe *r)
 {
     char *strings[] = {r->prompt,  r->negative,   r->sampler,  r->schedule,    r->sigmas,
                        r->model,   r->model_hash, r->source,   r->source_hash, r->rng,
-                       r->version, r->precision,  r->upscaler, r->tileable};
+                       r->version, r->precision,  r->upscaler, r->tileable,    r->embeddings};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         free(strings[i]);
     for (int i = 0; i < r->n_loras; i++) {
@@ -101,7 +101,7 @@ struct fields {
     struct {
         const char *key;
         char **field;
-    } strings[14];
+    } strings[15];
     struct {
         const char *key;
         int *field;
@@ -120,6 +120,7 @@ static struct fields fields_of(struct recipe *r)
                     {"sampler", &r->sampler},
                     {"schedule", &r->schedule},
                     {"sigmas", &r->sigmas},
+                    {"embeddings", &r->embeddings},
                     {"model", &r->model},
                     {"model_hash", &r->model_hash},
                     {"source", &r->source},

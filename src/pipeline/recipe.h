@@ -32,9 +32,10 @@ struct recipe_lora {
 struct recipe {
     char *prompt;
     char *negative;
-    char *sampler;  /* our name: euler, euler_a, dpmpp_2m, ...; foreign names as they are */
-    char *schedule; /* our name: normal, karras, trailing, ...; foreign names as they are */
-    char *sigmas;   /* noise levels given in place of a schedule: "14.6,6.5,...,0" */
+    char *sampler;    /* our name: euler, euler_a, dpmpp_2m, ...; foreign names as they are */
+    char *schedule;   /* our name: normal, karras, trailing, ...; foreign names as they are */
+    char *sigmas;     /* noise levels given in place of a schedule: "14.6,6.5,...,0" */
+    char *embeddings; /* textual inversions, "name: hash, name: hash" as A1111's "TI hashes" */
     char *model;
     char *model_hash; /* leading hexadecimal digits of its SHA-256 */
     char *source;     /* the picture it started from, without folders */

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define BACKTRACK 20 /* A1111's standard of "Prompt word wrap length limit" */
 
@@ -125,7 +126,7 @@ static int add_tokens(struct builder *b, const int32_t *ids, size_t n, float wei
     return rc;
 }
 
-static int add_part(struct builder *b, const char *text, size_t len, float weight)
+static int add_text(struct builder *b, const char *text, size_t len, float weight)
 {
     const struct clip_tokenizer *t = b->r->tokenizer;
     int n = clip_tokenizer_encode(t, text, len, NULL, 0, b->e);
@@ -137,6 +138,43 @@ static int add_part(struct builder *b, const char *text, size_t len, float weigh
         rc = add_tokens(b, ids, (size_t)n, weight);
     free(ids);
     return rc;
+}
+
+static bool is_letter(char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || (c & 0x80);
+}
+
+/* The length of the longest word that the text goes on with at `at`, not in the middle of letters;
+ * 0: none. */
+static size_t word_at(const struct chunk_rules *r, const char *text, size_t len, size_t at)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < r->n_words; i++) {
+        const char *word = r->words[i].text;
+        size_t n = strlen(word);
+        if (n <= longest || n > len - at || strncasecmp(text + at, word, n) != 0 ||
+            (at > 0 && is_letter(text[at - 1]) && is_letter(word[0])) ||
+            (at + n < len && is_letter(text[at + n]) && is_letter(word[n - 1])))
+            continue;
+        longest = n;
+    }
+    return longest;
+}
+
+static int add_part(struct builder *b, const char *text, size_t len, float weight)
+{
+    size_t begin = 0;
+    int rc = 0;
+    for (size_t i = 0, n = 0; i < len && !rc && b->r->n_words; i += n ? n : 1) {
+        n = word_at(b->r, text, len, i);
+        if (n)
+            rc = add_text(b, text + begin, i - begin, weight);
+        if (n && !rc)
+            rc = add_text(b, text + i, n, weight);
+        begin = n ? i + n : begin;
+    }
+    return rc ? rc : add_text(b, text + begin, len - begin, weight);
 }
 
 static int build(struct builder *b, const struct prompt *p)

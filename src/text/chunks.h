@@ -17,9 +17,12 @@ struct err;
 
 #define CHUNKS_MAX 64 /* 4800 tokens with CLIP */
 
-/* A word that stands for vectors of its own in place of tokens' rows: a textual inversion. */
+/* A word that stands for vectors of its own in place of tokens' rows: a textual inversion. It is
+ * found among the tokens, as in the reference, thus in any case of letters. Where it begins or ends
+ * with a sign, "<toy>", the text is cut there first: "<toy>, red" has the token ">,". */
 struct chunk_word {
-    const int32_t *ids; /* its spelling in tokens */
+    const char *text;
+    const int32_t *ids; /* its tokens */
     size_t n_ids;       /* >= 1 */
     int32_t first;      /* id of its first vector; not below the vocabulary's size */
     int n;              /* vectors, which have consecutive ids; fits into a chunk */

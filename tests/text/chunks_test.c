@@ -103,7 +103,8 @@ static void words_of_vectors(void **state)
     (void)state;
     struct clip_tokenizer *t = make(0);
     const int32_t cat[] = {2368}, cat_dog[] = {2368, 1929};
-    const struct chunk_word words[] = {{cat, 1, 50000, 2}, {cat_dog, 2, 50002, 3}, {cat, 1, 1, 1}};
+    const struct chunk_word words[] = {
+        {"cat", cat, 1, 50000, 2}, {"cat dog", cat_dog, 2, 50002, 3}, {"cat", cat, 1, 1, 1}};
     struct chunk_rules r = {.tokenizer = t, .n_ctx = 6, .words = words, .n_words = 3};
     EXPECT(&r, "a cat", BOS, 320, 50000, 50001, EOS, 0);
     EXPECT(&r, "Cat dog", BOS, 50002, 50003, 50004, EOS, 0);
