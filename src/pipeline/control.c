@@ -144,8 +144,8 @@ const struct unet_skips *control_record(struct control *c, struct tape *t,
         if (!(active >> i & 1))
             continue;
         int64_t width = x->net.unet.conv_in.w->dim[0];
-        own.hint = x->in = tape_input(t, DTYPE_F32, "hint", 3,
-                                      (int64_t[]){in->x->dim[1], in->x->dim[2], width});
+        own.hint = x->in = tape_constant(t, DTYPE_F32, "hint", 3,
+                                         (int64_t[]){in->x->dim[1], in->x->dim[2], width});
         tape_push(t, "controlnet.%d", i);
         controlnet_forward(t, &x->net, &own, x->r->weight, sum);
         tape_pop(t);

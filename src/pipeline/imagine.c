@@ -124,10 +124,10 @@ static int record(struct job *j, unsigned active, struct err *e)
     tape_wrap(t, j->r->wrap);
     j->in.x = tape_input(t, DTYPE_F32, "latent", 4, (int64_t[]){c->n, j->h, j->w, u->n_in});
     j->in.time = tape_input(t, DTYPE_F32, "time", 2, (int64_t[]){c->n, u->n_time});
-    j->in.context = tape_input(t, DTYPE_F32, "context", 3,
-                               (int64_t[]){c->n, c->n_ctx, u->n_context});
+    j->in.context = tape_constant(t, DTYPE_F32, "context", 3,
+                                  (int64_t[]){c->n, c->n_ctx, u->n_context});
     if (u->n_add)
-        j->in.add = tape_input(t, DTYPE_F32, "add", 2, (int64_t[]){c->n, u->n_add});
+        j->in.add = tape_constant(t, DTYPE_F32, "add", 2, (int64_t[]){c->n, u->n_add});
     references_record(&j->references, t, c->n);
     j->in.control = control_record(&j->control, t, &j->in, active, &sum);
     j->in.more = j->references.more; /* ControlNets know no references */

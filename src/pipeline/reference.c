@@ -199,7 +199,7 @@ void references_record(struct references *x, struct tape *t, int n)
         struct reference_group *g = &x->groups[i];
         const struct ip_adapter *a = &g->adapter->net;
         int64_t dim[3] = {n, g->n * g->n_token, a->n_context};
-        g->in = tape_input(t, DTYPE_F32, "reference", 3, dim);
+        g->in = tape_constant(t, DTYPE_F32, "reference", 3, dim);
         x->more[i] = (struct attention_more){a->sources, op_cast(t, g->in, tape_type(t)),
                                              (float)g->weight};
     }

@@ -37,6 +37,7 @@ struct tape {
     struct tensor dummy;
     char *memory;
     size_t memory_size;
+    bool ran; /* since tape_plan(): constants are there */
     tape_observer *observer;
     void *observer_ctx;
 };
@@ -142,6 +143,15 @@ struct tensor *tape_input(struct tape *t, enum dtype type, const char *name, int
     return x;
 }
 
+struct tensor *tape_constant(struct tape *t, enum dtype type, const char *name, int n_dim,
+                             const int64_t *dim)
+{
+    struct tensor *x = tape_input(t, type, name, n_dim, dim);
+    if (x != &t->dummy)
+        x->constant = true;
+    return x;
+}
+
 void tape_adapt(struct tape *t, const struct adapters *a)
 {
     t->adapters = a;
@@ -203,6 +213,28 @@ struct tensor *tape_result(struct tape *t, struct tensor *x)
     return x;
 }
 
+/* Updates the operands of op number `index`. Returns true if the result is constant: at least one
+ * operand lives on the tape, and all that do are constant. Constants that others need are kept. */
+static bool use_operands(const struct op *op, int index)
+{
+    bool any = false, all = true;
+    struct tensor *src[OP_MAX_SRC] = {0};
+    for (int i = 0; i < OP_MAX_SRC; i++) {
+        src[i] = op->src[i] ? owner_of(op->src[i]) : NULL;
+        if (!src[i] || !src[i]->planned) { /* a weight: other tapes may use it at the same time */
+            src[i] = NULL;
+            continue;
+        }
+        src[i]->last_op = index;
+        any = true;
+        all = all && src[i]->constant;
+    }
+    for (int i = 0; i < OP_MAX_SRC && !all; i++)
+        if (src[i] && src[i]->constant)
+            src[i]->kept = true;
+    return any && all;
+}
+
 struct tensor *tape_record(struct tape *t, const struct op *op, enum dtype type, int n_dim,
                            const int64_t *dim)
 {
@@ -220,11 +252,7 @@ struct tensor *tape_record(struct tape *t, const struct op *op, enum dtype type,
     out->first_op = out->last_op = index;
     out->planned = true;
     list_add(&t->owners, out);
-    for (int i = 0; i < OP_MAX_SRC; i++) {
-        struct tensor *src = op->src[i] ? owner_of(op->src[i]) : NULL;
-        if (src && src->planned) /* not a weight: other tapes may use those at the same time */
-            src->last_op = index;
-    }
+    out->constant = use_operands(op, index);
     t->ops[t->n_ops] = *op;
     t->ops[t->n_ops++].out = out;
     return out;
@@ -325,6 +353,7 @@ int tape_measure(struct tape *t, size_t *bytes, struct err *e)
 int tape_plan(struct tape *t, struct err *e)
 {
     int rc = tape_measure(t, &t->memory_size, e);
+    t->ran = false;
     if (rc)
         return rc;
     t->memory = mem_try_aligned(t->memory_size, "the model's activations", e);
@@ -362,6 +391,8 @@ int tape_run(struct tape *t, struct backend *b, struct err *e)
 {
     for (size_t i = 0; i < t->n_ops; i++) {
         const struct op *op = &t->ops[i];
+        if (t->ran && op->out->constant)
+            continue;
         int rc = b->run(b, op, e);
         if (rc) {
             err_prefix(e, "%s", op->out->name);
@@ -370,5 +401,6 @@ int tape_run(struct tape *t, struct backend *b, struct err *e)
         if (t->observer && (rc = t->observer(op, t->observer_ctx)))
             return err_set(e, rc, "stopped at %s", op->out->name);
     }
+    t->ran = true;
     return 0;
 }

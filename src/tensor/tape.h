@@ -68,6 +68,11 @@ enum wrap tape_wraps(const struct tape *t);
 struct tensor *tape_input(struct tape *t, enum dtype type, const char *name, int n_dim,
                           const int64_t *dim);
 
+/* A tensor the caller fills once, after tape_plan() and before the first run. Ops that depend on
+ * nothing else run only in the first run: the keys and values of a prompt, say. */
+struct tensor *tape_constant(struct tape *t, enum dtype type, const char *name, int n_dim,
+                             const int64_t *dim);
+
 /* Keeps x readable after tape_run(). Returns x. */
 struct tensor *tape_keep(struct tape *t, struct tensor *x);
 
@@ -96,7 +101,7 @@ size_t tape_memory(const struct tape *t); /* bytes of activation memory, after t
 typedef int tape_observer(const struct op *op, void *ctx);
 void tape_observe(struct tape *t, tape_observer *fn, void *ctx);
 
-/* Runs all ops on the backend. */
+/* Runs all ops on the backend; after the first run without those that constants determine. */
 int tape_run(struct tape *t, struct backend *b, struct err *e);
 
 /* For tensor/ops.c and the backends. */

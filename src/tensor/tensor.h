@@ -26,6 +26,7 @@ struct tensor {
     int first_op, last_op; /* lifetime of an owner: written by first_op, last read by last_op */
     bool planned;          /* lives in the tape's activation memory */
     bool kept;             /* readable after tape_run() */
+    bool constant;         /* the same in every run until the next tape_plan() */
 };
 
 int64_t tensor_n(const struct tensor *x);      /* number of elements */

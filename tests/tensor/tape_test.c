@@ -35,6 +35,14 @@ static int fail_run(struct backend *b, const struct op *op, struct err *e)
     return err_set(e, ERR_NOMEM, "out of dice");
 }
 
+static int n_run;
+
+static int count_run(struct backend *b, const struct op *op, struct err *e)
+{
+    n_run++;
+    return mix_run(b, op, e);
+}
+
 static uint64_t next(uint64_t *state)
 {
     return hash_mix64(*state += 0x9e3779b97f4a7c15u);
@@ -227,6 +235,39 @@ static void test_backend_failure(void **state)
     assert_int_equal(tape_run(t, &broken, &e), ERR_NOMEM);
     assert_err(e, ERR_NOMEM, "vae.decoder/silu: out of dice");
     tape_free(t);
+}
+
+/* What only constants determine is computed once after each plan, and nothing overwrites it. */
+static void test_constants(void **state)
+{
+    struct backend counting = {.name = "count", .run = count_run};
+    struct err e = {0};
+    const int64_t dim[] = {4, 8};
+    unsigned char results[2][3][4 * 8 * sizeof(float)];
+    (void)state;
+    for (int constant = 0; constant < 2; constant++) {
+        struct tape *t = tape_new(DTYPE_F32);
+        struct tensor *x = tape_input(t, DTYPE_F32, "x", 2, dim);
+        struct tensor *c = (constant ? tape_constant : tape_input)(t, DTYPE_F32, "context", 2, dim);
+        struct tensor *k = op_silu(t, op_gelu(t, c)); /* two ops that run once */
+        x = op_gelu(t, op_silu(t, x));
+        struct tensor *y = tape_keep(t, op_add(t, op_add(t, x, k), op_reshape(t, k, 2, dim)));
+        for (int plan = 0; plan < 2; plan++) {
+            assert_ok(tape_plan(t, &e), e);
+            memset(c->data, 7 + plan, tensor_size(c));
+            for (int run = 0; run < 3; run++) {
+                struct tensor *in = tape_op(t, 2)->src[0];
+                n_run = 0;
+                memset(in->data, run, tensor_size(in));
+                assert_ok(tape_run(t, &counting, &e), e);
+                assert_int_equal(n_run, constant && run ? 4 : 6);
+                memcpy(results[constant][run], y->data, tensor_size(y));
+            }
+            tape_unplan(t);
+        }
+        tape_free(t);
+    }
+    assert_memory_equal(results[0], results[1], sizeof(results[0]));
 }
 
 static void test_scopes(void **state)
@@ -446,7 +487,7 @@ int main(void)
         cmocka_unit_test(test_views),           cmocka_unit_test(test_observer_stops),
         cmocka_unit_test(test_backend_failure), cmocka_unit_test(test_scopes),
         cmocka_unit_test(test_deep_scopes),     cmocka_unit_test(test_misfits),
-        cmocka_unit_test(test_units),
+        cmocka_unit_test(test_units),           cmocka_unit_test(test_constants),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
