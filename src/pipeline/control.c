@@ -136,13 +136,21 @@ const struct unet_skips *control_record(struct control *c, struct tape *t,
                                         const struct unet_input *in, unsigned active,
                                         struct unet_skips *sum)
 {
+    const struct tensor *x0 = in->x;
     sum->n = 0;
+    c->latent = NULL;
     for (int i = 0; i < c->n; i++) {
         struct control_net *x = &c->nets[i];
         struct unet_input own = *in;
         x->in = NULL;
         if (!(active >> i & 1))
             continue;
+        if (x->net.unet.n_in != x0->dim[3] && !c->latent)
+            c->latent = tape_input(
+                t, DTYPE_F32, "control latent", 4,
+                (int64_t[]){x0->dim[0], x0->dim[1], x0->dim[2], x->net.unet.n_in});
+        if (c->latent)
+            own.x = c->latent;
         int64_t width = x->net.unet.conv_in.w->dim[0];
         own.hint = x->in = tape_constant(t, DTYPE_F32, "hint", 3,
                                          (int64_t[]){in->x->dim[1], in->x->dim[2], width});
@@ -158,4 +166,13 @@ void control_fill(const struct control *c)
     for (int i = 0; i < c->n; i++)
         if (c->nets[i].in)
             memcpy(c->nets[i].in->data, c->nets[i].hint, tensor_size(c->nets[i].in));
+}
+
+void control_latent(const struct control *c, const float *latent)
+{
+    if (!c->latent)
+        return;
+    size_t one = tensor_size(c->latent) / (size_t)c->latent->dim[0];
+    for (int64_t i = 0; i < c->latent->dim[0]; i++)
+        memcpy((char *)c->latent->data + (size_t)i * one, latent, one);
 }

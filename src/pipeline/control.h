@@ -42,6 +42,7 @@ struct control_net {
 struct control {
     struct control_net nets[CONTROL_MAX];
     int n;
+    struct tensor *latent; /* [n, h, w, c] on the tape, for a UNet that takes more (inpainting) */
 };
 
 struct control_request {
@@ -71,5 +72,7 @@ const struct unet_skips *control_record(struct control *c, struct tape *t,
                                         struct unet_skips *sum);
 /* After tape_plan(): writes the hints. */
 void control_fill(const struct control *c);
+/* Before each run of a UNet that takes more channels than the latent: the latent [h, w, c]. */
+void control_latent(const struct control *c, const float *latent);
 
 #endif

@@ -218,8 +218,10 @@ static int evaluate(struct job *j, const struct sampler *s, struct err *e)
     int n = j->cond.n;
     size_t n_in = (size_t)tensor_n(j->in.x) / (size_t)n;
     sampler_scale_input(s, j->x, j->inpaint.nine ? j->model : in);
-    if (j->inpaint.nine)
+    if (j->inpaint.nine) {
+        control_latent(&j->control, j->model);
         inpaint_input(&j->inpaint, j->model, in);
+    }
     for (int i = 0; i < n; i++) {
         if (i)
             memcpy(in + (size_t)i * n_in, in, n_in * sizeof(*in));

@@ -313,6 +313,7 @@ CASE(sdxl_inpaint_9, "sdxl-inpaint-9", NULL, NULL)
 CASE(sd15_style, "sd15-style", NULL, NULL)
 CASE(sd15_style_face_control, "sd15-style-face-control", NULL, NULL)
 CASE(sd15_full_unguided, "sd15-full-unguided", NULL, NULL)
+CASE(sd15_inpaint_9_control, "sd15-inpaint-9-control", NULL, NULL)
 CASE(sdxl_plus, "sdxl-plus", NULL, NULL)
 CASE(sd15_single_file, "sd15-euler", "sd15", NULL)
 CASE(sd_turbo_single_file, "sd-turbo-4", "sd21", NULL)
@@ -351,6 +352,7 @@ int main(void)
         cmocka_unit_test(sdxl_inpaint_9),
         cmocka_unit_test(sd15_style),
         cmocka_unit_test(sd15_style_face_control),
+        cmocka_unit_test(sd15_inpaint_9_control),
         cmocka_unit_test(sdxl_plus),
         cmocka_unit_test(sd15_full_unguided),
         cmocka_unit_test(sd15_tileable),

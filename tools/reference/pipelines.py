@@ -108,6 +108,8 @@ CASES = {
         reference("plain-sd15", 1.0), reference("plus-sd15", 0.5)]),
     "sd15-full-unguided": case("sd15", "euler", steps=3, guidance=1.0, negative="", references=[
         reference("full-sd15", 0.7)]),
+    "sd15-inpaint-9-control": case("sd15-inpaint", "euler", strength=1.0, steps=4, inpaint=True,
+                                   controls=[control("controlnet-sd15", 0.9)]),
     "sdxl-plus": case("sdxl", "euler", guidance=5.0, steps=4, references=[reference("plus-sdxl", 0.9)]),
 }
 
@@ -177,7 +179,8 @@ def pipeline(c, dtype):
         return getattr(diffusers, kind)(**parts, feature_extractor=extractor, add_watermarker=False)
     kind = "StableDiffusionImg2ImgPipeline" if "strength" in c else "StableDiffusionPipeline"
     kind = "StableDiffusionControlNetPipeline" if "controls" in c else kind
-    kind = "StableDiffusionInpaintPipeline" if "inpaint" in c else kind
+    if "inpaint" in c:
+        kind = "StableDiffusionControlNetInpaintPipeline" if "controls" in c else "StableDiffusionInpaintPipeline"
     return getattr(diffusers, kind)(**parts, safety_checker=None, feature_extractor=extractor,
                                     requires_safety_checker=False)
 
@@ -265,7 +268,8 @@ class Run:
             picture = hash_weights.tensor_input(f"control.{i}", (1, c["height"], c["width"], 3)) / 2 + 0.5
             self.out[f"control.{i}"] = np.rint(picture * 255).astype(np.float32) / np.float32(255)
             pictures.append(nchw(self.out[f"control.{i}"]).to(self.dtype))
-        return {"image": pictures, "controlnet_conditioning_scale": [x["weight"] for x in c["controls"]],
+        name = "control_image" if "inpaint" in c else "image"
+        return {name: pictures, "controlnet_conditioning_scale": [x["weight"] for x in c["controls"]],
                 "control_guidance_start": [x["start"] for x in c["controls"]],
                 "control_guidance_end": [x["end"] for x in c["controls"]]}
 
