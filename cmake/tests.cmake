@@ -57,6 +57,7 @@ if(NOT LAR_OPS_ONLY AND NOT LAR_SANITIZE)
         get_filename_component(name ${script} NAME_WE)
         string(REGEX REPLACE "_test$" "" name ${name})
         add_test(NAME scripts/${name} COMMAND sh ${script})
-        set_tests_properties(scripts/${name} PROPERTIES WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+        set_tests_properties(scripts/${name} PROPERTIES WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+            ENVIRONMENT "LAR_BUILD_DIR=${CMAKE_BINARY_DIR}")
     endforeach()
 endif()

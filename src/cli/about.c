@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 
 #include "base/buf.h"
+#include "cli/completions.h"
 #include "cli/help.h"
 #include "cli/manual.h"
 #include "cli/message.h"
@@ -16,6 +17,8 @@ int command_help(const struct options *o, struct err *e)
     buf_init(&page, MAX_PAGE);
     if (o->value[OPTION_MAN].given)
         manual_page(&page);
+    else if (o->value[OPTION_COMPLETIONS].given)
+        completions(&page, o->value[OPTION_COMPLETIONS].text);
     else if (o->n_operands == 0)
         help_overview(&page);
     else if (!(rc = options_command(o->operands[0], &command, e)))

@@ -42,8 +42,8 @@ void model_places_init(struct model_places *p, const char *option)
         .option = option,
         .environment = getenv("LAR_MODEL"),
         .config = config_file(),
-        .bundled = {mem_strdup(LAR_SOURCE_DIR "/models/spark/spark.gguf"),
-                    mem_strdup(LAR_DATA_DIR "/lar/models/spark.gguf"), beside_program()},
+        .bundled = {beside_program(), mem_strdup(LAR_SOURCE_DIR "/models/spark/spark.gguf"),
+                    mem_strdup(LAR_DATA_DIR "/lar/models/spark.gguf")},
     };
 }
 

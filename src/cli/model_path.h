@@ -14,7 +14,7 @@ struct model_places {
     const char *option;      /* -m, borrowed */
     const char *environment; /* LAR_MODEL, borrowed */
     char *config;            /* a file whose first line is a path; owned */
-    /* The bundled model: beside the sources, installed, and relative to the program; owned. */
+    /* The bundled model: relative to the program, beside the sources, and installed; owned. */
     char *bundled[MODEL_PATH_BUNDLED];
 };
 
