@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "cli/grid.h"
 #include "cli/interrupt.h"
 #include "cli/live.h"
 #include "cli/message.h"
@@ -15,6 +16,7 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/settings.h"
+#include "cli/sheet.h"
 #include "cli/show.h"
 #include "cli/terminal.h"
 #include "cpu/cpu.h"
@@ -47,6 +49,10 @@ struct drawing {
     json_t *results;                 /* array, with --json */
     double start;                    /* seconds, of the picture being drawn */
     bool hash_compared;
+    struct grid grid;
+    struct sheet sheet;
+    struct picture_text sheet_text; /* the recipe of the first cell */
+    int cell;                       /* being drawn */
     struct err *e;
 };
 
@@ -83,19 +89,12 @@ static int on_preview(const struct picture *p, int step, void *ctx)
 }
 
 /* Asks for previews where somebody can see them. */
-static int want_previews(struct drawing *d)
+static int open_previews(struct drawing *d)
 {
-    struct imagine_request *r = &d->s.request;
     const struct option_value *file = &d->o->value[OPTION_PREVIEW_DECODER];
     if (!given(d, OPTION_PREVIEW) && !file->given)
         return 0;
-    int rc = preview_decoder_open(&d->decoder, d->m, file->given ? file->text : NULL, d->e);
-    if (rc || given(d, OPTION_QUIET) || !terminal_is_capable(STDERR_FILENO))
-        return rc;
-    r->on_preview = on_preview;
-    r->preview_share = PREVIEW_SHARE;
-    r->preview_decoder = d->decoder ? &d->decoder->taesd : NULL;
-    return 0;
+    return preview_decoder_open(&d->decoder, d->m, file->given ? file->text : NULL, d->e);
 }
 
 /* Do the digits that both have agree? Old recipes have 8, A1111's and ours 10. */
@@ -174,6 +173,19 @@ static int tell(struct drawing *d, const struct picture *p, const struct recipe 
     return rc;
 }
 
+/* Keeps the picture for the sheet, of the first one the recipe too. */
+static int add_to_sheet(struct drawing *d, const struct picture *p, struct picture_text *text)
+{
+    char *caption = grid_caption(&d->grid, d->cell);
+    int rc = sheet_add(&d->sheet, p, caption, d->e);
+    free(caption);
+    if (d->cell == 0) {
+        d->sheet_text = *text;
+        *text = (struct picture_text){0};
+    }
+    return rc;
+}
+
 static int on_picture(const struct picture *p, int i, uint64_t seed, void *ctx)
 {
     struct drawing *d = ctx;
@@ -186,10 +198,12 @@ static int on_picture(const struct picture *p, int i, uint64_t seed, void *ctx)
         return ERR_CANCELLED;
     make_recipe(d, i, hash, &recipe);
     recipe_to_text(&recipe, &text);
-    char *path = output_path(&d->out, d->s.prompt, seed, i);
+    char *path = output_path(&d->out, d->s.request.prompt, seed, d->cell + i);
     int rc = picture_write(path, p, &text, (int)d->o->value[OPTION_QUALITY].whole, d->e);
     if (!rc)
         rc = tell(d, p, &recipe, path);
+    if (!rc && d->grid.n_cells)
+        rc = add_to_sheet(d, p, &text);
     free(path);
     picture_text_release(&text);
     recipe_release(&recipe);
@@ -203,13 +217,91 @@ static int print_results(const struct drawing *d, struct err *e)
     size_t n = json_array_size(d->results);
     if (n == 0)
         return 0;
-    bool one = d->s.request.n_pictures == 1;
+    bool one = d->s.request.n_pictures == 1 && !d->grid.n_cells;
     const json_t *root = one ? json_array_get(d->results, 0) : d->results;
     char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     char *line = mem_printf("%s\n", text);
     int rc = message_out(line, strlen(line), e);
     free(line);
     free(text);
+    return rc;
+}
+
+/* Draws what the request says now. */
+static int draw_request(struct drawing *d)
+{
+    struct imagine_request *r = &d->s.request;
+    r->on_progress = on_progress;
+    r->on_picture = on_picture;
+    r->ctx = d;
+    r->cancel = interrupt_flag();
+    bool previews = given(d, OPTION_PREVIEW) || given(d, OPTION_PREVIEW_DECODER);
+    if (previews && !given(d, OPTION_QUIET) && terminal_is_capable(STDERR_FILENO)) {
+        r->on_preview = on_preview;
+        r->preview_share = PREVIEW_SHARE;
+        r->preview_decoder = d->decoder ? &d->decoder->taesd : NULL;
+    }
+    int rc = imagine(d->m, d->b, r, d->e);
+    progress_end(&d->progress);
+    live_end(&d->live, STDERR_FILENO);
+    return rc;
+}
+
+/* All pictures of the grid on one. */
+static int write_sheet(struct drawing *d)
+{
+    struct picture p = {0};
+    const struct imagine_request *r = &d->s.request;
+    char *path = output_path(&d->out, d->s.prompt, r->seed, OUTPUT_SHEET);
+    int rc = sheet_draw(&d->sheet, &p, d->e);
+    if (!rc)
+        rc = picture_write(path, &p, &d->sheet_text, (int)d->o->value[OPTION_QUALITY].whole, d->e);
+    if (!rc && d->results) {
+        json_array_append_new(d->results, json_pack("{s:s, s:b}", "path", path, "grid", 1));
+    } else if (!rc) {
+        char *line = mem_printf("%s  all %d\n", path, d->grid.n_cells);
+        rc = message_out(line, strlen(line), d->e);
+        free(line);
+    }
+    picture_release(&p);
+    free(path);
+    return rc;
+}
+
+/* Every combination, all from the same seed where none is an axis. */
+static int draw_grid(struct drawing *d)
+{
+    char seed[24];
+    int columns = grid_columns(&d->grid), n = d->grid.n_cells, rc = 0;
+    struct options all = *d->o; /* borrows; only values without memory of their own change */
+    snprintf(seed, sizeof(seed), "%" PRIu64, d->s.request.seed);
+    if (!given(d, OPTION_SEED))
+        rc = options_set(&all, OPTION_SEED, seed, d->e);
+    sheet_init(&d->sheet, columns, (n + columns - 1) / columns);
+    for (d->cell = 0; d->cell < n && !rc; d->cell++) {
+        struct options o = all;
+        char *prompt = grid_prompt(&d->grid, d->cell, d->s.prompt);
+        rc = grid_options(&d->grid, d->cell, &o, d->e);
+        if (!rc)
+            rc = settings_vary(&d->s, &o, d->m, d->e);
+        d->s.request.prompt = prompt;
+        if (!rc)
+            rc = draw_request(d);
+        free(prompt);
+    }
+    return rc ? rc : write_sheet(d);
+}
+
+static int open_output(struct drawing *d)
+{
+    const struct option_value *v = d->o->value;
+    int n = d->grid.n_cells ? d->grid.n_cells + 1 : sampling_n_pictures(&d->s.sampling, d->o);
+    int rc = output_init(&d->out, v[OPTION_OUTPUT].given ? v[OPTION_OUTPUT].text : NULL, n, d->e);
+    bool lossy = d->out.stem && strcasecmp(d->out.extension, ".png") != 0;
+    if (!rc && v[OPTION_QUALITY].given && !lossy)
+        rc = err_set(d->e, ERR_ARG,
+                     "--quality %s: has no effect on a PNG; name a .jpg or .webp with -o",
+                     v[OPTION_QUALITY].text);
     return rc;
 }
 
@@ -220,13 +312,9 @@ static int draw(struct drawing *d)
     struct err *e = d->e;
     int rc = settings_read(&d->s, o, e);
     if (!rc)
-        rc = output_init(&d->out, v[OPTION_OUTPUT].given ? v[OPTION_OUTPUT].text : NULL,
-                         sampling_n_pictures(&d->s.sampling, o), e);
-    bool lossy = d->out.stem && strcasecmp(d->out.extension, ".png") != 0;
-    if (!rc && v[OPTION_QUALITY].given && !lossy)
-        rc = err_set(e, ERR_ARG,
-                     "--quality %s: has no effect on a PNG; name a .jpg or .webp with -o",
-                     v[OPTION_QUALITY].text);
+        rc = grid_read(&d->grid, o, d->s.prompt, e);
+    if (!rc)
+        rc = open_output(d);
     if (!rc)
         rc = settings_open_model(&d->s, o, &d->m, e);
     if (!rc)
@@ -236,20 +324,13 @@ static int draw(struct drawing *d)
         rc = settings_request(&d->s, o, d->m, d->b, e);
     if (rc)
         return rc;
-    struct imagine_request *r = &d->s.request;
-    r->on_progress = on_progress;
-    r->on_picture = on_picture;
-    r->ctx = d;
-    r->cancel = interrupt_flag();
     d->model_name = image_model_name(d->m);
     d->hash = model_hash_begin(d->m->file);
     d->start = now();
-    rc = want_previews(d);
-    if (!rc)
-        rc = imagine(d->m, d->b, r, e);
-    progress_end(&d->progress);
-    live_end(&d->live, STDERR_FILENO);
-    return rc;
+    rc = open_previews(d);
+    if (rc)
+        return rc;
+    return d->grid.n_cells ? draw_grid(d) : draw_request(d);
 }
 
 int command_draw(const struct options *o, struct err *e)
@@ -266,5 +347,8 @@ int command_draw(const struct options *o, struct err *e)
     image_model_close(d.m);
     settings_release(&d.s);
     output_release(&d.out);
+    grid_release(&d.grid);
+    sheet_release(&d.sheet);
+    picture_text_release(&d.sheet_text);
     return rc ? rc : printed;
 }

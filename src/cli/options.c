@@ -215,6 +215,14 @@ static int take_value(struct options *o, enum option id, const char *text, const
     return 0;
 }
 
+int options_set(struct options *o, enum option id, const char *text, struct err *e)
+{
+    char *shown = mem_printf("--%s", option_rows[id].name);
+    int rc = take_value(o, id, text, shown, e);
+    free(shown);
+    return rc;
+}
+
 /* An option that the command does not have: of another command, or a typing error. */
 static int unknown(const struct options *o, const char *word, size_t n, struct err *e)
 {

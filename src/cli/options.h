@@ -88,6 +88,9 @@ struct options {
 int options_parse(struct options *o, int argc, char **argv, struct err *e);
 void options_release(struct options *o);
 
+/* Sets one option as if it stood on the command line. `text` stays borrowed; not for lists. */
+int options_set(struct options *o, enum option id, const char *text, struct err *e);
+
 /* Cuts ":1.5" off the end of "FILE:1.5": true with the number when it was there. */
 bool options_cut_weight(char *text, double *weight);
 

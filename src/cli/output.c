@@ -118,6 +118,9 @@ static void append_slug(struct buf *b, const char *prompt)
 
 char *output_path(const struct output *o, const char *prompt, uint64_t seed, int i)
 {
+    const char *sheet = i == OUTPUT_SHEET ? "-grid" : "";
+    if (o->stem && i == OUTPUT_SHEET)
+        return mem_printf("%s%s%s", o->stem, sheet, o->extension);
     if (o->stem && o->n == 1)
         return mem_printf("%s%s", o->stem, o->extension);
     if (o->stem)
@@ -130,10 +133,10 @@ char *output_path(const struct output *o, const char *prompt, uint64_t seed, int
                      : mem_printf("%s%s%.*s", o->folder,
                                   o->folder[strlen(o->folder) - 1] == '/' ? "" : "/", (int)slug.len,
                                   slug.data);
-    char *path = mem_printf("%s-%" PRIu64 ".png", base, seed);
+    char *path = mem_printf("%s%s-%" PRIu64 ".png", base, sheet, seed);
     for (int k = 2; file_exists(path); k++) {
         free(path);
-        path = mem_printf("%s-%" PRIu64 "-%d.png", base, seed, k);
+        path = mem_printf("%s%s-%" PRIu64 "-%d.png", base, sheet, seed, k);
     }
     free(base);
     buf_release(&slug);

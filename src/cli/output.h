@@ -22,7 +22,8 @@ struct output {
 int output_init(struct output *o, const char *option, int n, struct err *e);
 void output_release(struct output *o);
 
-/* The path for picture i, on the heap. */
+/* The path for picture i, on the heap; OUTPUT_SHEET: of a grid's sheet, FILE-grid.png. */
+#define OUTPUT_SHEET (-1)
 char *output_path(const struct output *o, const char *prompt, uint64_t seed, int i);
 
 #endif

@@ -231,25 +231,21 @@ static struct distilled take_distillation(struct settings *s, const struct image
     return d;
 }
 
-int settings_request(struct settings *s, const struct options *o, const struct image_model *m,
-                     const struct backend *b, struct err *e)
+/* What options and recipe say about the picture itself. */
+static int choose(struct settings *s, const struct options *o, const struct image_model *m,
+                  struct err *e)
 {
     struct imagine_request *r = &s->request;
-    imagine_init(r, m, b);
+    *r = s->standard;
     r->prompt = s->prompt;
     r->negative = o->value[OPTION_NEGATIVE].given ? o->value[OPTION_NEGATIVE].text
                                                   : s->from.negative;
-    source_request(&s->source, r);
-    guides_request(&s->guides, r);
     choose_size(s, o, m);
     choose_numbers(s, o);
     struct sampling_source from = source(s, o);
     struct distilled distilled = take_distillation(s, m);
     int rc = sampling_request(&s->sampling, &from, &distilled, r, e);
-    if (!rc)
-        rc = loras_find(&s->loras, checkpoint_path(m->file), s->from_path, e);
-    r->loras = s->loras.request;
-    r->n_loras = s->loras.n_request;
+    embedding_files_release(&s->embeddings);
     struct embedding_wish wish = {
         o, checkpoint_path(m->file), r->prompt, r->negative, &s->from, s->from_path};
     if (!rc)
@@ -257,4 +253,26 @@ int settings_request(struct settings *s, const struct options *o, const struct i
     r->embeddings = (const char *const *)s->embeddings.paths;
     r->n_embeddings = s->embeddings.n;
     return rc;
+}
+
+int settings_request(struct settings *s, const struct options *o, const struct image_model *m,
+                     const struct backend *b, struct err *e)
+{
+    struct imagine_request *r = &s->standard;
+    imagine_init(r, m, b);
+    source_request(&s->source, r);
+    guides_request(&s->guides, r);
+    int rc = loras_find(&s->loras, checkpoint_path(m->file), s->from_path, e);
+    r->loras = s->loras.request;
+    r->n_loras = s->loras.n_request;
+    return rc ? rc : choose(s, o, m, e);
+}
+
+int settings_vary(struct settings *s, const struct options *o, const struct image_model *m,
+                  struct err *e)
+{
+    struct sampling_source from = source(s, o);
+    sampling_release(&s->sampling);
+    int rc = sampling_read(&s->sampling, &from, e);
+    return rc ? rc : choose(s, o, m, e);
 }

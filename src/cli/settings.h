@@ -26,8 +26,9 @@ struct settings {
     struct embedding_files embeddings;
     struct guides guides;
     struct sampling sampling;
-    const char *tileable;           /* static: as the recipe says it, NULL: no */
-    struct imagine_request request; /* strings borrowed from here and from the options */
+    const char *tileable;            /* static: as the recipe says it, NULL: no */
+    struct imagine_request standard; /* before options and recipe say what the picture is */
+    struct imagine_request request;  /* strings borrowed from here and from the options */
 };
 
 /* Reads all that needs no model: the prompt, the recipe, the picture to start from. The caller
@@ -43,5 +44,9 @@ int settings_open_model(const struct settings *s, const struct options *o, struc
  * on standard error. */
 int settings_request(struct settings *s, const struct options *o, const struct image_model *m,
                      const struct backend *b, struct err *e);
+
+/* Once more after settings_request(), with other values of a few options, for a grid. */
+int settings_vary(struct settings *s, const struct options *o, const struct image_model *m,
+                  struct err *e);
 
 #endif

@@ -144,6 +144,38 @@ static void test_seeds(void **state)
     program_release(&p);
 }
 
+/* Each cell is the picture that its options alone would give, from one seed; one sheet of all. */
+static void test_grid(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    struct recipe r;
+    program_run(&p,
+                DRAW("a {red|blue} boat", "-s7", "-o", "g.png", "--grid=prompt",
+                     "--grid=sampler=heun,dpmpp_3m_sde,dpmpp_2m"),
+                0,
+                "g-1.png  seed 7\ng-2.png  seed 7\ng-3.png  seed 7\ng-4.png  seed 7\n"
+                "g-5.png  seed 7\ng-6.png  seed 7\ng-grid.png  all 6\n");
+    program_run(&p, DRAW("a blue boat", "-s7", "-o", "one.png", "--sampler=dpmpp_2m"), 0, "");
+    check_same("g-6.png", "one.png", true);
+    program_run(&p, DRAW("a red boat", "-s7", "-o", "one.png", "--sampler=heun"), 0, "");
+    check_same("g-1.png", "one.png", true);
+    struct picture cell = load("g-4.png", &r), sheet = load("g-grid.png", NULL);
+    assert_string_equal(r.prompt, "a blue boat");
+    assert_string_equal(r.sampler, "heun");
+    assert_int_equal(sheet.width, 8 + 3 * (cell.width + 8));
+    picture_release(&cell);
+    picture_release(&sheet);
+    recipe_release(&r);
+    program_run(&p, DRAW("boat", "--grid", "steps=1,2", "--json"), 0, "\"grid\": true");
+    const char *seed = strstr(p.text, "\"seed\": ");
+    char *again = mem_strndup(seed, strcspn(seed, ",\n")); /* a random one, but the same for all */
+    assert_non_null(strstr(strstr(p.text, "\"steps\": 2"), again));
+    free(again);
+    program_run(&p, DRAW("boat", "--grid", "steps=1,x"), 2, "--grid: --steps x: wants a whole");
+    program_release(&p);
+}
+
 /* Each option changes the picture, and the recipe says so. */
 static void test_options(void **state)
 {
@@ -652,6 +684,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_names, fresh_dir),
         cmocka_unit_test_setup(test_seeds, fresh_dir),
+        cmocka_unit_test_setup(test_grid, fresh_dir),
         cmocka_unit_test_setup(test_options, fresh_dir),
         cmocka_unit_test_setup(test_distilled_lora, fresh_dir),
         cmocka_unit_test_setup(test_prompt_from_input, fresh_dir),
