@@ -133,6 +133,7 @@ static void make_recipe(const struct drawing *d, int i, const char *hash, struct
     out->height = r->height;
     out->clip_skip = r->clip_skip;
     recipe_set(&out->tileable, d->s.tileable);
+    parts_recipe(&d->s.parts, out);
     loras_to_recipe(&d->s.loras, out);
     source_recipe(&d->s.source, r, out);
     recipe_set(&out->embeddings, d->s.embeddings.hashes);

@@ -115,6 +115,7 @@ void settings_release(struct settings *s)
     guides_release(&s->guides);
     sampling_release(&s->sampling);
     source_release(&s->source);
+    parts_release(&s->parts);
     loras_release(&s->loras);
     embedding_files_release(&s->embeddings);
     free(s->prompt);
@@ -123,7 +124,7 @@ void settings_release(struct settings *s)
 
 /* ---- the model ---- */
 
-int settings_open_model(const struct settings *s, const struct options *o, struct image_model **m,
+int settings_open_model(struct settings *s, const struct options *o, struct image_model **m,
                         struct err *e)
 {
     const char *option = text_of(o, OPTION_MODEL), *wanted = option ? NULL : s->from.model;
@@ -136,7 +137,12 @@ int settings_open_model(const struct settings *s, const struct options *o, struc
     if (rc && wanted)
         err_prefix(e, "%s was drawn with the model %s", s->from_path, wanted);
     if (!rc)
-        rc = image_model_open(m, path, e);
+        rc = parts_find(&s->parts, o, &s->from, s->from_path, path, e);
+    if (!rc) {
+        struct image_files files = {.path = path};
+        parts_files(&s->parts, &files);
+        rc = image_model_open_files(m, &files, e);
+    }
     if (!rc && by_name) {
         char *name = image_model_name(*m);
         if (strcmp(name, wanted) != 0) {

@@ -7,6 +7,7 @@
 #include "cli/guides.h"
 #include "cli/embeddings.h"
 #include "cli/loras.h"
+#include "cli/parts.h"
 #include "cli/sampling.h"
 #include "cli/source.h"
 #include "pipeline/imagine.h"
@@ -24,6 +25,7 @@ struct settings {
     struct loras loras;
     struct source source;
     struct embedding_files embeddings;
+    struct parts parts; /* after settings_open_model() */
     struct guides guides;
     struct sampling sampling;
     const char *tileable;            /* static: as the recipe says it, NULL: no */
@@ -37,7 +39,7 @@ int settings_read(struct settings *s, const struct options *o, struct err *e);
 void settings_release(struct settings *s);
 
 /* Opens the model that options, recipe and environment name. */
-int settings_open_model(const struct settings *s, const struct options *o, struct image_model **m,
+int settings_open_model(struct settings *s, const struct options *o, struct image_model **m,
                         struct err *e);
 
 /* Fills s->request but for its callbacks. A size that the model cannot draw is rounded, with a note

@@ -26,6 +26,13 @@
 #define MAX_CONFIG     ((size_t)16 << 20)
 #define MAX_COMPONENTS 32
 
+/* Another checkpoint that gives a component. */
+struct part {
+    struct checkpoint *file; /* owned */
+    char *to;                /* owned: "vae." */
+    struct part *next;
+};
+
 struct checkpoint {
     struct arena arena; /* names, configuration texts */
     char *path;         /* owned */
@@ -38,7 +45,8 @@ struct checkpoint {
     struct map configs; /* component -> text */
     struct map meta;    /* key -> text */
     struct vocab_file vocab[2];
-    char hash[11]; /* "" until asked for */
+    struct part *parts; /* owned; attached, the last one first */
+    char hash[11];      /* "" until asked for */
     atomic_bool hash_stopped;
 };
 
@@ -46,6 +54,13 @@ void checkpoint_close(struct checkpoint *c)
 {
     if (!c)
         return;
+    while (c->parts) {
+        struct part *next = c->parts->next;
+        checkpoint_close(c->parts->file);
+        free(c->parts->to);
+        free(c->parts);
+        c->parts = next;
+    }
     vocab_file_release(&c->vocab[0]);
     vocab_file_release(&c->vocab[1]);
     map_release(&c->by_name);
@@ -88,6 +103,7 @@ static const struct marker {
     {"encoder.layers.0.weight", WHOLE, COMPONENT, "vae."},
     {"decoder.layers.0.weight", WHOLE, COMPONENT, "vae."},
     {"text_model.", PREFIX, COMPONENT, "text_encoder."},
+    {"transformer.resblocks.", PREFIX, LDM, "conditioner.embedders.1.model."}, /* OpenCLIP */
     {"encoder.layers.0.self_attn.", PREFIX, COMPONENT, "text_encoder."},
     {"encoder.0.weight", WHOLE, TAESD, ""},
     {"decoder.1.weight", WHOLE, TAESD, ""},
@@ -585,6 +601,61 @@ int checkpoint_open(struct checkpoint **out, const char *path, struct err *e)
     return 0;
 }
 
+static bool begins(const char *s, const char *with)
+{
+    return strncmp(s, with, strlen(with)) == 0;
+}
+
+/* The tensors of `c` without those that begin with `to`, then those of the part. */
+static int merge_tensors(struct checkpoint *c, const struct checkpoint *part, const char *from,
+                         const char *to, struct err *e)
+{
+    struct map by_name = {0};
+    size_t n = 0;
+    struct ckpt_tensor *all = mem_try_array(c->n + part->n, sizeof(*all), "the list of tensors", e);
+    if (!all)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < c->n; i++)
+        if (!begins(c->tensors[i].name, to))
+            all[n++] = c->tensors[i];
+    size_t kept = n;
+    for (size_t i = 0; i < part->n; i++)
+        if (begins(part->tensors[i].name, from)) {
+            all[n] = part->tensors[i];
+            all[n++].name = arena_printf(&c->arena, "%s%s", to,
+                                         part->tensors[i].name + strlen(from));
+        }
+    if (n == kept) {
+        free(all);
+        return err_set(e, ERR_NOT_FOUND, "%s: holds no tensors %s...", part->path, from);
+    }
+    for (size_t i = 0; i < n; i++)
+        map_put(&by_name, all[i].name, strlen(all[i].name), &all[i]);
+    map_release(&c->by_name);
+    free(c->tensors);
+    c->by_name = by_name;
+    c->tensors = all;
+    c->n = n;
+    return 0;
+}
+
+int checkpoint_attach(struct checkpoint *c, struct checkpoint *part, const char *from,
+                      const char *to, struct err *e)
+{
+    int rc = merge_tensors(c, part, from, to, e);
+    if (rc) {
+        checkpoint_close(part);
+        return rc;
+    }
+    struct part *p = mem_alloc(sizeof(*p));
+    *p = (struct part){part, mem_strdup(to), c->parts};
+    c->parts = p;
+    char *config = mem_strndup(from, strcspn(from, "."));
+    map_put(&c->configs, to, strcspn(to, "."), (void *)(uintptr_t)checkpoint_config(part, config));
+    free(config);
+    return 0;
+}
+
 const struct ckpt_tensor *checkpoint_find(const struct checkpoint *c, const char *name)
 {
     return map_get_str(&c->by_name, name);
@@ -630,6 +701,9 @@ const struct ckpt_vocab *checkpoint_vocab(const struct checkpoint *c, const char
     int i = strcmp(component, "tokenizer_2") == 0;
     if (!i && strcmp(component, "tokenizer") != 0)
         return NULL;
+    for (const struct part *p = c->parts; p; p = p->next)
+        if (strcmp(p->to, i ? "text_encoder_2." : "text_encoder.") == 0 && p->file->vocab[0].tokens)
+            return &p->file->vocab[0].vocab;
     return c->vocab[i].tokens ? &c->vocab[i].vocab : NULL;
 }
 

@@ -52,6 +52,13 @@ enum ckpt_layout { CKPT_DIFFUSERS, CKPT_LDM, CKPT_TAESD, CKPT_OTHER };
 int checkpoint_open(struct checkpoint **c, const char *path, struct err *e);
 void checkpoint_close(struct checkpoint *c); /* NULL is fine */
 
+/* Puts the tensors of another checkpoint whose names begin with `from` ("text_encoder.") in the
+ * place of those that begin with `to` ("text_encoder_2."), with the configuration and the
+ * vocabulary of that component. Takes `part`, also on a failure. ERR_NOT_FOUND when it has none
+ * such. */
+int checkpoint_attach(struct checkpoint *c, struct checkpoint *part, const char *from,
+                      const char *to, struct err *e);
+
 const struct ckpt_tensor *checkpoint_find(const struct checkpoint *c,
                                           const char *name); /* or NULL */
 size_t checkpoint_n(const struct checkpoint *c);

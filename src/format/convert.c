@@ -185,7 +185,8 @@ static bool is_replaced(const char *key)
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         if (strcmp(key, keys[i]) == 0)
             return true;
-    return strncmp(key, "lar.config.", 11) == 0 || strncmp(key, "tokenizer.ggml.", 15) == 0;
+    return strncmp(key, GGUF_SHAPE_KEY, strlen(GGUF_SHAPE_KEY)) == 0 ||
+           strncmp(key, "lar.config.", 11) == 0 || strncmp(key, "tokenizer.ggml.", 15) == 0;
 }
 
 static const char *architecture(const struct checkpoint *c)

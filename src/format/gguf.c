@@ -349,6 +349,42 @@ static int parse(struct gguf *g, struct cursor *c, struct err *e)
     return rc ? rc : read_tensors(c, g, n_tensors, e);
 }
 
+/* Gives a tensor the shape that the metadata keep for it. */
+static int restore_shape(const struct gguf_value *shape, struct file_tensor *t, struct err *e)
+{
+    int64_t have = 1, want = 1, dim[FILE_TENSOR_MAX_DIM];
+    bool good = shape->array && shape->n >= 1 && shape->n <= FILE_TENSOR_MAX_DIM;
+    for (int i = 0; i < t->n_dim; i++)
+        have *= t->dim[i];
+    for (size_t i = 0; good && i < shape->n; i++)
+        good = gguf_int_at(shape, i, &dim[i]) && dim[i] >= 1 &&
+               !__builtin_mul_overflow(want, dim[i], &want);
+    if (!good || want != have)
+        return err_set(e, ERR_FORMAT, "%s is no shape for the tensor", shape->key);
+    t->n_dim = (int)shape->n;
+    memcpy(t->dim, dim, shape->n * sizeof(*dim));
+    return 0;
+}
+
+static int restore_shapes(struct gguf *g, struct err *e)
+{
+    size_t n = strlen(GGUF_SHAPE_KEY);
+    struct map by_name = {0};
+    int rc = 0;
+    for (size_t i = 0; i < g->n_tensors; i++)
+        map_put(&by_name, g->tensors[i].name, strlen(g->tensors[i].name), &g->tensors[i]);
+    for (size_t i = 0; !rc && i < g->n_values; i++) {
+        const struct gguf_value *v = &g->values[i];
+        struct file_tensor *t = strncmp(v->key, GGUF_SHAPE_KEY, n) == 0
+                                    ? map_get_str(&by_name, v->key + n)
+                                    : NULL;
+        if (t)
+            rc = restore_shape(v, t, e);
+    }
+    map_release(&by_name);
+    return rc;
+}
+
 int gguf_parse(struct gguf *g, const void *data, size_t n, struct err *e)
 {
     struct err local = {0};
@@ -357,6 +393,8 @@ int gguf_parse(struct gguf *g, const void *data, size_t n, struct err *e)
     if (!gguf_probe(data, n))
         return err_set(e, ERR_FORMAT, "not a GGUF file");
     int rc = parse(g, &c, c.e);
+    if (!rc)
+        rc = restore_shapes(g, c.e);
     if (rc)
         gguf_release(g);
     return rc;
@@ -558,6 +596,32 @@ bool gguf_knows(const struct file_tensor *t)
     return type_id(t) >= 0;
 }
 
+/* The tensor's dimensions, innermost first; where rows are no whole blocks, rows of one block, and
+ * the shape as a value. */
+static void put_shape(struct gguf_writer *w, const struct file_tensor *t)
+{
+    int block = dtype_block(t->type);
+    int64_t n = 1;
+    if (block == 1 || t->dim[t->n_dim - 1] % block == 0) {
+        put_int(&w->tensors, (uint64_t)t->n_dim, 4);
+        for (int i = t->n_dim - 1; i >= 0; i--)
+            put_int(&w->tensors, (uint64_t)t->dim[i], 8);
+        return;
+    }
+    char *key = mem_printf("%s%s", GGUF_SHAPE_KEY, t->name);
+    put_key(w, key, GGUF_ARRAY);
+    put_int(&w->values, GGUF_I32, 4);
+    put_int(&w->values, (uint64_t)t->n_dim, 8);
+    for (int i = 0; i < t->n_dim; i++) {
+        put_int(&w->values, (uint64_t)t->dim[i], 4);
+        n *= t->dim[i];
+    }
+    put_int(&w->tensors, 2, 4);
+    put_int(&w->tensors, (uint64_t)block, 8);
+    put_int(&w->tensors, (uint64_t)(n / block), 8);
+    free(key);
+}
+
 int gguf_put_tensor(struct gguf_writer *w, const struct file_tensor *t, struct err *e)
 {
     int id = type_id(t);
@@ -567,9 +631,7 @@ int gguf_put_tensor(struct gguf_writer *w, const struct file_tensor *t, struct e
         return err_set(e, ERR_UNSUPPORTED, "tensor %s: %d dimensions, GGUF has at most %d", t->name,
                        t->n_dim, GGUF_MAX_DIM);
     put_string(&w->tensors, t->name);
-    put_int(&w->tensors, (uint64_t)t->n_dim, 4);
-    for (int i = t->n_dim - 1; i >= 0; i--)
-        put_int(&w->tensors, (uint64_t)t->dim[i], 8);
+    put_shape(w, t);
     put_int(&w->tensors, (uint64_t)id, 4);
     put_int(&w->tensors, w->next, 8);
     w->next = (w->next + t->size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;

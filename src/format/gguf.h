@@ -6,6 +6,11 @@
  *     value:  string key | u32 type | payload          string: u64 length, bytes
  *     tensor: string name | u32 n_dim | u64 dim[], innermost first | u32 type | u64 offset
  *     padding to general.alignment | tensor bytes, each aligned
+ *
+ * Rows are whole blocks of the type. Tensors whose rows are not, as those of convolutions, are
+ * stored as [n / block, block] with their shape under "comfy.gguf.orig_shape.<name>", an invention
+ * of ComfyUI-GGUF (https://github.com/city96/ComfyUI-GGUF, tools/convert.py); here they are read
+ * and written with their own shape.
  */
 #ifndef LAR_FORMAT_GGUF_H
 #define LAR_FORMAT_GGUF_H
@@ -22,8 +27,9 @@
 struct err;
 struct file_writer;
 
-#define GGUF_MAX_DIM  4
-#define GGUF_MAX_META ((size_t)256 << 20) /* bytes of metadata and tensor descriptions */
+#define GGUF_SHAPE_KEY "comfy.gguf.orig_shape."
+#define GGUF_MAX_DIM   4
+#define GGUF_MAX_META  ((size_t)256 << 20) /* bytes of metadata and tensor descriptions */
 
 enum gguf_type {
     GGUF_U8,

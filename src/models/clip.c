@@ -54,7 +54,8 @@ int clip_open(struct clip *m, const struct checkpoint *file, const char *compone
         return rc;
     load_start(&l, file, &m->arena, component, e);
     load_text_model(&l, m, &c);
-    const char *act = config_text(&c, "hidden_act", from_open_clip(&l) ? "gelu" : "quick_gelu");
+    bool open = from_open_clip(&l) || m->n_embd >= 1024; /* CLIP-L has 768 */
+    const char *act = config_text(&c, "hidden_act", open ? "gelu" : "quick_gelu");
     m->quick_gelu = strcmp(act, "quick_gelu") == 0;
     if (!m->quick_gelu && strcmp(act, "gelu") != 0)
         load_fail(&l, "%s: hidden_act \"%s\" is not supported", component, act);

@@ -166,6 +166,11 @@ static void misshapen(struct loader *l, const struct ckpt_tensor *t, int n_dim, 
 static void *transpose(struct loader *l, const struct ckpt_tensor *t)
 {
     size_t rows = (size_t)t->dim[0], cols = (size_t)t->dim[1];
+    if (t->dim[0] % dtype_block(t->type)) {
+        fail_tensor(l, t, "has rows that are no whole blocks of %s; convert the file first",
+                    t->type_name);
+        return NULL;
+    }
     float *out = arena_try_array(l->arena, rows * cols, sizeof(*out), t->name, l->err);
     float *row = arena_try_array(l->arena, rows, sizeof(*row), t->name, l->err);
     if (!out || !row) {

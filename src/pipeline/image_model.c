@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "format/checkpoint.h"
 #include "models/config.h"
+#include "pipeline/image_parts.h"
 #include "tensor/quant.h"
 #include "text/clip_tokenizer.h"
 
@@ -73,8 +74,8 @@ static int check_widths(const struct image_model *m, struct err *e)
     const char *path = checkpoint_path(m->file);
     bool xl = m->family == IMAGE_SDXL;
     if (!m->text[0].present || (xl && !m->text[1].present))
-        return err_set(e, ERR_FORMAT, "%s: no text encoder (%s); use the complete checkpoint", path,
-                       m->text[0].present ? text_components[1] : text_components[0]);
+        return err_set(e, ERR_FORMAT, "%s: no text encoder (%s); name one with --text-encoder FILE",
+                       path, m->text[0].present ? text_components[1] : text_components[0]);
     int64_t width = a->n_embd + (xl ? b->n_embd : 0);
     if (width != m->unet.n_context)
         return err_set(e, ERR_FORMAT,
@@ -235,6 +236,9 @@ static int open_parts(struct image_model *m, struct err *e)
         return rc;
     m->family = m->unet.n_add ? IMAGE_SDXL : m->text[0].encoder.quick_gelu ? IMAGE_SD1 : IMAGE_SD2;
     m->tiny_vae = taesd_present(m->file);
+    rc = image_parts_check(m->file, e);
+    if (rc)
+        return rc;
     rc = m->tiny_vae ? taesd_open(&m->taesd, m->file, e)
                      : vae_open(&m->vae, m->file, standard_scale(m), e);
     if (!rc)
@@ -247,10 +251,17 @@ static int open_parts(struct image_model *m, struct err *e)
 
 int image_model_open(struct image_model **out, const char *path, struct err *e)
 {
+    return image_model_open_files(out, &(struct image_files){.path = path}, e);
+}
+
+int image_model_open_files(struct image_model **out, const struct image_files *f, struct err *e)
+{
     struct image_model *m = mem_alloc(sizeof(*m));
     *out = NULL;
     lru_init(&m->text_states, MAX_TEXT_STATES);
-    int rc = checkpoint_open(&m->file, path, e);
+    int rc = checkpoint_open(&m->file, f->path, e);
+    if (!rc)
+        rc = image_parts_attach(m->file, f, e);
     if (!rc)
         rc = open_parts(m, e);
     if (rc)

@@ -62,6 +62,14 @@ struct image_model {
     bool has_preview_map;
 };
 
+/* The files of a model. `path` may hold all of it; what the others hold takes its place. */
+struct image_files {
+    const char *path;            /* a file or folder */
+    const char *vae;             /* a VAE or TAESD, or a model with one; NULL */
+    const char *text_encoder[2]; /* in any order; NULL at the end */
+};
+int image_model_open_files(struct image_model **m, const struct image_files *f, struct err *e);
+
 /* Opens everything the pictures need. ERR_FORMAT and friends name file and tensor; *m is NULL
  * then. */
 int image_model_open(struct image_model **m, const char *path, struct err *e);

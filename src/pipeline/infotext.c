@@ -234,6 +234,9 @@ static void append_settings(struct buf *b, const struct recipe *r)
     }
     append_param(b, "Model hash", r->model_hash);
     append_param(b, "Model", r->model);
+    append_param(b, "VAE", r->vae);
+    append_param(b, "Module 1", r->text_encoder[0]); /* as Forge calls them */
+    append_param(b, "Module 2", r->text_encoder[1]);
     if (r->variation_strength > 0) {
         append_key(b, "Variation seed");
         buf_printf(b, "%llu", (unsigned long long)r->variation_seed);
@@ -410,6 +413,9 @@ static void set_param(struct recipe *r, struct span key, char *value)
                    {"Init image", &r->source},
                    {"Init image hash", &r->source_hash},
                    {"Postprocess upscaler", &r->upscaler},
+                   {"VAE", &r->vae},
+                   {"Module 1", &r->text_encoder[0]},
+                   {"Module 2", &r->text_encoder[1]},
                    {"Sigmas", &r->sigmas},
                    {"TI hashes", &r->embeddings},
                    {"Version", &r->version}};

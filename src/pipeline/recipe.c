@@ -30,9 +30,11 @@ void recipe_init(struct recipe *r)
 
 void recipe_release(struct recipe *r)
 {
-    char *strings[] = {r->prompt,  r->negative,   r->sampler,  r->schedule,    r->sigmas,
-                       r->model,   r->model_hash, r->source,   r->source_hash, r->rng,
-                       r->version, r->precision,  r->upscaler, r->tileable,    r->embeddings};
+    char *strings[] = {
+        r->prompt,  r->negative,        r->sampler,        r->schedule,    r->sigmas,
+        r->model,   r->model_hash,      r->source,         r->source_hash, r->rng,
+        r->version, r->precision,       r->upscaler,       r->tileable,    r->embeddings,
+        r->vae,     r->text_encoder[0], r->text_encoder[1]};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         free(strings[i]);
     for (int i = 0; i < r->n_loras; i++) {
@@ -101,7 +103,7 @@ struct fields {
     struct {
         const char *key;
         char **field;
-    } strings[15];
+    } strings[18];
     struct {
         const char *key;
         int *field;
@@ -129,7 +131,10 @@ static struct fields fields_of(struct recipe *r)
                     {"version", &r->version},
                     {"precision", &r->precision},
                     {"upscaler", &r->upscaler},
-                    {"tileable", &r->tileable}},
+                    {"tileable", &r->tileable},
+                    {"vae", &r->vae},
+                    {"text_encoder", &r->text_encoder[0]},
+                    {"text_encoder_2", &r->text_encoder[1]}},
         .counts = {{"steps", &r->steps},
                    {"width", &r->width},
                    {"height", &r->height},

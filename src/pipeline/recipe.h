@@ -37,8 +37,10 @@ struct recipe {
     char *sigmas;     /* noise levels given in place of a schedule: "14.6,6.5,...,0" */
     char *embeddings; /* textual inversions, "name: hash, name: hash" as A1111's "TI hashes" */
     char *model;
-    char *model_hash; /* leading hexadecimal digits of its SHA-256 */
-    char *source;     /* the picture it started from, without folders */
+    char *model_hash;      /* leading hexadecimal digits of its SHA-256 */
+    char *vae;             /* in place of the model's own: the file, without folders and ending */
+    char *text_encoder[2]; /* likewise */
+    char *source;          /* the picture it started from, without folders */
     char *source_hash;
     char *tileable;  /* the ways its sides fit together: both, x or y; NULL: they need not */
     char *precision; /* of the activations: f32 or bf16; in JSON only */

@@ -62,7 +62,8 @@ struct tensor *op_reshape(struct tape *t, struct tensor *x, int n_dim, const int
 struct tensor *op_rows(struct tape *t, struct tensor *table, struct tensor *ids)
 {
     struct op op = {.kind = OP_ROWS, .src = {table, ids}};
-    if (table->n_dim != 2 || ids->n_dim > 2 || ids->type != DTYPE_I32)
+    if (table->n_dim != 2 || ids->n_dim > 2 || ids->type != DTYPE_I32 ||
+        table->dim[1] % dtype_block(table->type))
         return misfit(t, OP_ROWS, ids, table);
     int64_t dim[3] = {ids->dim[0], ids->n_dim == 2 ? ids->dim[1] : table->dim[1], table->dim[1]};
     return tape_record(t, &op, tape_type(t), ids->n_dim + 1, dim);

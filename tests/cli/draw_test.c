@@ -327,6 +327,49 @@ static void test_tileable(void **state)
     program_release(&p);
 }
 
+/* A VAE and a text encoder of their own: named by path or found beside the model, in the recipe,
+ * and restored. */
+static void test_parts(void **state)
+{
+    struct program p = {.dir = dir};
+    struct recipe r;
+    (void)state;
+    char *folder = mem_strndup(model, strlen(model) - strlen("/tiny"));
+    char *vaes = file_join(folder, "vae"), *link = file_join(vaes, "other.safetensors");
+    char *file = file_join(model, "vae/diffusion_pytorch_model.safetensors");
+    char *text = file_join(model, "text_encoder");
+    assert_int_equal(mkdir(vaes, 0777), 0);
+    assert_int_equal(symlink(file, link), 0);
+    program_run(&p, DRAW("boat", "-s5", "-o", "a.png"), 0, "");
+    program_run(&p, DRAW("boat", "-s5", "-o", "b.png", "--vae", "other", "--text-encoder", text), 0,
+                "");
+    struct picture picture = load("b.png", &r);
+    assert_string_equal(r.vae, "other");
+    assert_string_equal(r.text_encoder[0], "text_encoder");
+    recipe_release(&r);
+    picture_release(&picture);
+    check_same("a.png", "b.png", true); /* it is the same VAE */
+    program_run(&p, ARGS("draw", "--from", "b.png", "-m", model, "-o", "c.png"), 0, "seed 5");
+    check_same("a.png", "c.png", true);
+    assert_null(strstr(p.errors, "its VAE"));
+    assert_non_null(strstr(p.errors, "its text encoder text_encoder is left out"));
+    unlink(link);
+    program_run(&p, ARGS("draw", "--from", "b.png", "-m", model, "-o", "d.png"), 0, "seed 5");
+    assert_non_null(strstr(p.errors, "its VAE other is left out, the picture will differ"));
+    program_run(&p, DRAW("boat", "--vae", "other"), 1, "there is no VAE other: looked for");
+    program_run(&p, DRAW("boat", "--vae", text), 1, "holds no VAE");
+    program_run(&p,
+                DRAW("boat", "--text-encoder", "a", "--text-encoder", "b", "--text-encoder", "c"),
+                2, "no model has more than two");
+    rmdir(vaes);
+    free(folder);
+    free(vaes);
+    free(link);
+    free(file);
+    free(text);
+    program_release(&p);
+}
+
 static void test_other_model_warns(void **state)
 {
     (void)state;
@@ -690,6 +733,7 @@ int main(void)
         cmocka_unit_test_setup(test_prompt_from_input, fresh_dir),
         cmocka_unit_test_setup(test_recipe, fresh_dir),
         cmocka_unit_test_setup(test_tileable, fresh_dir),
+        cmocka_unit_test_setup(test_parts, fresh_dir),
         cmocka_unit_test_setup(test_other_model_warns, fresh_dir),
         cmocka_unit_test_setup(test_image, fresh_dir),
         cmocka_unit_test_setup(test_mask, fresh_dir),

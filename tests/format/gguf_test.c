@@ -339,6 +339,45 @@ static void hostile_tensors_are_refused(void **state)
     buf_release(&b);
 }
 
+/* ComfyUI-GGUF's shapes: taken where they fit, else an error. */
+static void shapes_in_the_metadata_are_restored(void **state)
+{
+    static const struct {
+        int64_t dim[3];
+        int n;
+        bool fits;
+    } rows[] = {{{4, 3, 8}, 3, true},  {{96, 1, 1}, 3, true},    {{96}, 1, true},
+                {{4, 3, 7}, 3, false}, {{-4, -24, 1}, 3, false}, {{0, 96, 1}, 3, false},
+                {{96, 1, 1}, 0, false}};
+    struct buf b;
+    (void)state;
+    buf_init(&b, 1 << 20);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct gguf g;
+        struct err e = {0};
+        head(&b, 3, 1, 2);
+        value(&b, GGUF_SHAPE_KEY "w", GGUF_ARRAY);
+        put(&b, GGUF_I32, 4);
+        put(&b, (uint64_t)rows[i].n, 8);
+        for (int k = 0; k < rows[i].n; k++)
+            put(&b, (uint64_t)rows[i].dim[k], 4);
+        value(&b, GGUF_SHAPE_KEY "another", GGUF_U8);
+        put(&b, 1, 1);
+        tensor(&b, "w", 96, 8, 0);
+        fill(&b, 512);
+        if (!rows[i].fits) {
+            refused(&b, ERR_FORMAT, "orig_shape.w is no shape for the tensor");
+            continue;
+        }
+        assert_ok(gguf_parse(&g, b.data, b.len, &e), e);
+        assert_int_equal(g.tensors[0].n_dim, rows[i].n);
+        assert_memory_equal(g.tensors[0].dim, rows[i].dim, (size_t)rows[i].n * sizeof(int64_t));
+        assert_int_equal(g.tensors[0].size, 3 * 34);
+        gguf_release(&g);
+    }
+    buf_release(&b);
+}
+
 static void unknown_types_reach_to_the_next_tensor(void **state)
 {
     struct gguf g;
@@ -455,6 +494,7 @@ int main(void)
         cmocka_unit_test(hostile_counts_are_refused),
         cmocka_unit_test(hostile_values_are_refused),
         cmocka_unit_test(hostile_tensors_are_refused),
+        cmocka_unit_test(shapes_in_the_metadata_are_restored),
         cmocka_unit_test(unknown_types_reach_to_the_next_tensor),
         cmocka_unit_test(written_files_are_read),
         cmocka_unit_test(real_files_are_read),
