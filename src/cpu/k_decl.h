@@ -31,7 +31,36 @@ void K(scale)(float *y, const float *x, float factor, float offset, long n);
 void K(affine)(float *y, const float *x, const float *mul, const float *add, long n);
 float K(sum)(const float *x, long n);
 float K(sum_squared_diff)(const float *x, float mean, long n);
-void K(add_moments)(float *sum, float *sum2, const float *x, const float *pivot, long n);
+void K(moments)(const struct norm_rows *r);
+void K(normalize)(const struct norm_rows *r);
+
+/* Elements i .. i + n of a row of activations, f32 or bf16. */
+SIMD vf load_activations(const char *p, enum dtype type, long i, int n)
+{
+    if (type == DTYPE_F32)
+        return n == VF_N ? vf_load((const float *)p + i) : vf_load_n((const float *)p + i, n);
+    if (n == VF_N)
+        return vf_load_bf16(p + 2 * i);
+    uint16_t tmp[VF_N] = {0};
+    memcpy(tmp, p + 2 * i, (size_t)n * sizeof(*tmp));
+    return vf_load_bf16(tmp);
+}
+
+SIMD void store_activations(char *p, enum dtype type, long i, int n, vf x)
+{
+    uint16_t tmp[VF_N];
+    if (type == DTYPE_F32) {
+        if (n == VF_N)
+            vf_store((float *)p + i, x);
+        else
+            vf_store_n((float *)p + i, x, n);
+    } else if (n == VF_N) {
+        vf_store_bf16(p + 2 * i, x);
+    } else {
+        vf_store_bf16(tmp, x);
+        memcpy(p + 2 * i, tmp, (size_t)n * sizeof(*tmp));
+    }
+}
 
 extern const struct kernels K(kernels);
 

@@ -104,18 +104,3 @@ float K(sum_squared_diff)(const float *x, float mean, long n)
         total += (x[i] - mean) * (x[i] - mean);
     return total;
 }
-
-void K(add_moments)(float *sum, float *sum2, const float *x, const float *pivot, long n)
-{
-    long i = 0;
-    for (; i + VF_N <= n; i += VF_N) {
-        vf v = vf_sub(vf_load(x + i), vf_load(pivot + i));
-        vf_store(sum + i, vf_add(vf_load(sum + i), v));
-        vf_store(sum2 + i, vf_fma(v, v, vf_load(sum2 + i)));
-    }
-    for (; i < n; i++) {
-        float v = x[i] - pivot[i];
-        sum[i] += v;
-        sum2[i] += v * v;
-    }
-}

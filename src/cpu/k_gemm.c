@@ -226,34 +226,6 @@ void K(gemm_bf16)(const struct gemm_tile *g)
 #endif
 #endif
 
-/* Elements i .. i + n of a row of activations. */
-SIMD vf load_activations(const char *p, enum dtype type, long i, int n)
-{
-    if (type == DTYPE_F32)
-        return n == VF_N ? vf_load((const float *)p + i) : vf_load_n((const float *)p + i, n);
-    if (n == VF_N)
-        return vf_load_bf16(p + 2 * i);
-    uint16_t tmp[VF_N] = {0};
-    memcpy(tmp, p + 2 * i, (size_t)n * sizeof(*tmp));
-    return vf_load_bf16(tmp);
-}
-
-SIMD void store_activations(char *p, enum dtype type, long i, int n, vf x)
-{
-    uint16_t tmp[VF_N];
-    if (type == DTYPE_F32) {
-        if (n == VF_N)
-            vf_store((float *)p + i, x);
-        else
-            vf_store_n((float *)p + i, x, n);
-    } else if (n == VF_N) {
-        vf_store_bf16(p + 2 * i, x);
-    } else {
-        vf_store_bf16(tmp, x);
-        memcpy(p + 2 * i, tmp, (size_t)n * sizeof(*tmp));
-    }
-}
-
 enum added { NOTHING, FLOATS, BF16S };
 
 SIMD void finish_vector(const struct finish_tile *f, const enum added residual, const bool to_f32,

@@ -57,5 +57,6 @@ const struct kernels K(kernels) = {
     .affine = K(affine),
     .sum = K(sum),
     .sum_squared_diff = K(sum_squared_diff),
-    .add_moments = K(add_moments),
+    .moments = K(moments),
+    .normalize = K(normalize),
 };

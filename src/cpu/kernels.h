@@ -86,6 +86,18 @@ struct softmax_tile {
     uint16_t *p; /* not NULL: the results go here as bf16, row stride lds, s becomes undefined */
 };
 
+/* Pixels of GroupNorm. moments: sum[i] and sum2[i] = over the rows of x[i] - pivot[i] and of its
+ * square. normalize: y = x * mul + add, then SiLU if asked. */
+struct norm_rows {
+    const char *x; /* rows of n elements of x_type, f32 or bf16, one after the other */
+    char *y;
+    enum dtype x_type, y_type;
+    long rows, n;
+    const float *pivot, *mul, *add; /* [n] */
+    float *sum, *sum2;              /* [n] */
+    bool silu;
+};
+
 typedef void unary_kernel(float *y, const float *x, long n); /* y may be x */
 
 struct kernels {
@@ -107,8 +119,8 @@ struct kernels {
     void (*affine)(float *y, const float *x, const float *mul, const float *add, long n);
     float (*sum)(const float *x, long n);
     float (*sum_squared_diff)(const float *x, float mean, long n);
-    /* sum[i] += x[i] - pivot[i], sum2[i] += (x[i] - pivot[i])^2 */
-    void (*add_moments)(float *sum, float *sum2, const float *x, const float *pivot, long n);
+    void (*moments)(const struct norm_rows *r);
+    void (*normalize)(const struct norm_rows *r);
 };
 
 /* The table named by LAR_CPU, else the best this machine can run. NULL with an error that lists

@@ -76,25 +76,24 @@ int cpu_layernorm(struct cpu *c, const struct op *op, struct err *e)
     return 0;
 }
 
-/* Sums of one chunk of pixels; chunk i of all samples. */
-static void add_chunk(const struct norm *n, long i, float *tmp)
-{
-    long first = i % n->n_chunks * PIXELS, sample = i / n->n_chunks;
-    long count = n->pixels - first < PIXELS ? n->pixels - first : PIXELS;
-    float *sum = n->moments + i * 2 * n->channels;
-    memset(sum, 0, (size_t)(2 * n->channels) * sizeof(*sum));
-    for (long p = 0; p < count; p++) {
-        int64_t at = (sample * n->stride + n->skipped + first + p) * n->channels;
-        n->c->k->add_moments(sum, sum + n->channels, cpu_floats(n->c, n->x, at, n->channels, tmp),
-                             n->pivot + sample * n->channels, n->channels);
-    }
-}
-
+/* Sums of the chunks of pixels of all samples. */
 static void add_chunks(long begin, long end, int worker, void *ctx)
 {
     const struct norm *n = ctx;
-    for (long i = begin; i < end; i++)
-        add_chunk(n, i, (float *)(n->worker + (size_t)worker * n->worker_size));
+    (void)worker;
+    for (long i = begin; i < end; i++) {
+        long first = i % n->n_chunks * PIXELS, sample = i / n->n_chunks;
+        struct norm_rows r = {
+            .x = cpu_at(n->x, (sample * n->stride + n->skipped + first) * n->channels),
+            .x_type = n->x->type,
+            .rows = n->pixels - first < PIXELS ? n->pixels - first : PIXELS,
+            .n = n->channels,
+            .pivot = n->pivot + sample * n->channels,
+            .sum = n->moments + i * 2 * n->channels,
+        };
+        r.sum2 = r.sum + n->channels;
+        n->c->k->moments(&r);
+    }
 }
 
 /* The sum over the chunks of a sample of one moment of one channel. */
@@ -145,20 +144,22 @@ static void group_affine(const struct norm *n, long sample, long group, struct m
 static void apply_chunks(long begin, long end, int worker, void *ctx)
 {
     const struct norm *n = ctx;
-    float *tmp = (float *)(n->worker + (size_t)worker * n->worker_size);
+    (void)worker;
     for (long i = begin; i < end; i++) {
         long first = i % n->n_chunks * PIXELS, sample = i / n->n_chunks;
-        long count = n->pixels - first < PIXELS ? n->pixels - first : PIXELS;
-        for (long p = 0; p < count; p++) {
-            int64_t at = (sample * n->pixels + first + p) * n->channels;
-            const float *x = cpu_floats(n->c, n->x, at, n->channels, tmp);
-            float *y = cpu_dest(n->out, at, tmp);
-            n->c->k->affine(y, x, n->mul + sample * n->channels, n->add + sample * n->channels,
-                            n->channels);
-            if (n->silu)
-                n->c->k->silu(y, y, n->channels);
-            cpu_store(n->c, n->out, at, n->channels, y);
-        }
+        int64_t at = (sample * n->pixels + first) * n->channels;
+        struct norm_rows r = {
+            .x = cpu_at(n->x, at),
+            .y = cpu_at(n->out, at),
+            .x_type = n->x->type,
+            .y_type = n->out->type,
+            .rows = n->pixels - first < PIXELS ? n->pixels - first : PIXELS,
+            .n = n->channels,
+            .mul = n->mul + sample * n->channels,
+            .add = n->add + sample * n->channels,
+            .silu = n->silu,
+        };
+        n->c->k->normalize(&r);
     }
 }
 

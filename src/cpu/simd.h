@@ -705,6 +705,16 @@ SIMD vf vf_sigmoid(vf x)
     return vf_div(vf_set1(1.0f), vf_add(vf_set1(1.0f), vf_exp(vf_sub(vf_zero(), x))));
 }
 
+/* The same, good enough for results that are rounded to bf16. */
+SIMD vf vf_sigmoid_bf16(vf x)
+{
+#if defined(SIMD_BF16)
+    return _mm512_rcp14_ps(vf_add(vf_set1(1.0f), vf_exp2_bf16(vf_mul(x, vf_set1(-1.44269504f)))));
+#else
+    return vf_sigmoid(x);
+#endif
+}
+
 SIMD vf vf_tanh(vf x)
 {
     vf e = vf_exp(vf_add(x, x));
