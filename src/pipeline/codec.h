@@ -15,8 +15,8 @@ struct tape;
 struct tensor;
 
 /* Where the activations would take more bytes than this, or than there are, the picture is computed
- * in bands (bands.h): half as slow again with a third of the memory. */
-#define CODEC_WHOLE_BYTES ((size_t)1400 << 20)
+ * in bands (bands.h): a quarter to a half slower, with a third of the memory. */
+#define CODEC_WHOLE_BYTES ((size_t)1 << 30)
 
 /* A recorded decoder; one serves all pictures of a size. */
 struct codec {
