@@ -184,7 +184,10 @@ static void choose_size(struct settings *s, const struct options *o, const struc
     struct imagine_request *r = &s->request;
     int factor = image_model_factor(m);
     if (!size->given && !(s->from.width && s->from.height)) {
-        if (s->source.path && !s->source.masked.area)
+        if (s->source.extends && !s->source.masked.area) {
+            r->width = s->source.image.width;
+            r->height = s->source.image.height;
+        } else if (s->source.path && !s->source.masked.area)
             size_of_image(r, &s->source.image, factor);
         return;
     }
@@ -204,6 +207,8 @@ static void choose_numbers(struct settings *s, const struct options *o)
     struct imagine_request *r = &s->request;
     if (v[OPTION_STRENGTH].given || from->strength > 0)
         r->strength = v[OPTION_STRENGTH].given ? v[OPTION_STRENGTH].number : from->strength;
+    else if (s->source.extends)
+        r->strength = 1; /* there is nothing yet that could be kept */
     if (v[OPTION_CLIP_SKIP].given || from->clip_skip)
         r->clip_skip = v[OPTION_CLIP_SKIP].given ? (int)v[OPTION_CLIP_SKIP].whole : from->clip_skip;
     const char *tileable = v[OPTION_TILEABLE].given ? v[OPTION_TILEABLE].text : from->tileable;
@@ -266,9 +271,11 @@ int settings_request(struct settings *s, const struct options *o, const struct i
 {
     struct imagine_request *r = &s->standard;
     imagine_init(r, m, b);
+    int rc = source_extend(&s->source, image_model_factor(m), e);
     source_request(&s->source, r);
     guides_request(&s->guides, r);
-    int rc = loras_find(&s->loras, checkpoint_path(m->file), s->from_path, e);
+    if (!rc)
+        rc = loras_find(&s->loras, checkpoint_path(m->file), s->from_path, e);
     r->loras = s->loras.request;
     r->n_loras = s->loras.n_request;
     return rc ? rc : choose(s, o, m, e);

@@ -7,6 +7,7 @@
 #include "cli/message.h"
 #include "cli/options.h"
 #include "format/mask.h"
+#include "format/resize.h"
 #include "pipeline/imagine.h"
 #include "pipeline/inpaint.h"
 #include "pipeline/recipe.h"
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #define FROM_ALPHA "alpha"
+#define EXTENDED   "extended" /* in place of a mask's name */
 
 static const char *name_of(const char *path)
 {
@@ -70,6 +72,26 @@ static int read_image(struct source *s, const struct options *o, const struct re
     if (!rc)
         compare(from, from_path, s->path, from->source_hash, s->hash);
     return rc;
+}
+
+/* ---- its margins ---- */
+
+static int read_margins(struct source *s, const struct options *o, const struct recipe *from,
+                        const char *from_path, struct err *e)
+{
+    bool given = o->value[OPTION_EXTEND].given;
+    const char *text = given ? o->value[OPTION_EXTEND].text : from->extend;
+    if (!text)
+        return 0;
+    s->extends = margins_parse(&s->margins, text);
+    if (!s->extends)
+        return err_set(e, ERR_ARG,
+                       "%s%s %s: wants pixels up to %d to the left, right, top and bottom, such as "
+                       "64,64,0,0 or all=64",
+                       given ? "" : from_path, given ? "--extend" : ": extend", text, EXTEND_MAX);
+    return s->path
+               ? 0
+               : err_set(e, ERR_ARG, "--extend %s: has no effect without --image; add it", text);
 }
 
 /* ---- the mask ---- */
@@ -143,12 +165,17 @@ static int read_mask(struct source *s, const struct options *o, const struct rec
 {
     const struct option_value *given = &o->value[OPTION_MASK];
     const char *name = given->given ? given->text : from->mask.name;
+    if (!name && s->extends)
+        name = EXTENDED;
     if (!s->path || !name)
         return refuse(o, s->path ? "--mask" : "--image", e);
     choose(s, o, from);
     recipe_set(&s->masked.name, name_of(name));
     int rc = 0;
-    if (strcmp(name, FROM_ALPHA) == 0) {
+    if (!given->given && strcmp(name, EXTENDED) == 0) {
+        if (s->masked.invert)
+            rc = err_set(e, ERR_ARG, "--mask-invert: has no effect without --mask; add it");
+    } else if (strcmp(name, FROM_ALPHA) == 0) {
         rc = read_alpha(s, e);
     } else if (given->given) {
         rc = read_file(s, from, from_path, name, e);
@@ -159,7 +186,7 @@ static int read_mask(struct source *s, const struct options *o, const struct rec
                             from_path, name);
         free(path);
     }
-    if (!rc && s->masked.invert)
+    if (!rc && s->mask.data && s->masked.invert)
         invert(&s->mask);
     return rc;
 }
@@ -171,7 +198,32 @@ int source_read(struct source *s, const struct options *o, const struct recipe *
 {
     *s = (struct source){0};
     int rc = read_image(s, o, from, from_path, e);
+    if (!rc)
+        rc = read_margins(s, o, from, from_path, e);
     return rc ? rc : read_mask(s, o, from, from_path, e);
+}
+
+int source_extend(struct source *s, int factor, struct err *e)
+{
+    struct picture image = {0}, inside = {0}, mask = {0};
+    int width = s->image.width, height = s->image.height, rc = 0;
+    if (!s->extends)
+        return 0;
+    if (!s->masked.area)
+        margins_round(&s->margins, width, height, factor);
+    if (s->mask.data)
+        rc = picture_resize(&s->mask, width, height, &inside, e);
+    struct extend_mask x = {s->mask.data ? &inside : NULL, width, height, s->masked.seam};
+    if (!rc)
+        rc = picture_extend(&s->image, &s->margins, &image, e);
+    if (!rc)
+        rc = picture_extend_mask(&x, &s->margins, &mask, e);
+    picture_release(&inside);
+    picture_release(&s->image);
+    picture_release(&s->mask);
+    s->image = image;
+    s->mask = mask;
+    return rc;
 }
 
 void source_release(struct source *s)
@@ -201,6 +253,10 @@ void source_recipe(const struct source *s, const struct imagine_request *r, stru
     recipe_set(&out->source, name_of(s->path));
     recipe_set(&out->source_hash, s->hash);
     out->strength = r->strength;
+    if (s->extends) {
+        char text[MARGINS_TEXT];
+        recipe_set(&out->extend, margins_text(&s->margins, text));
+    }
     if (!s->mask.data)
         return;
     out->mask = s->masked;

@@ -251,6 +251,7 @@ static void append_settings(struct buf *b, const struct recipe *r)
     append_number_param(b, "CFG Rescale", r->guidance_rescale, r->guidance_rescale > 0);
     append_param(b, "Sigmas", r->sigmas);
     append_param(b, "Init image", r->source);
+    append_param(b, "Extend", r->extend);
     append_number_param(b, "Postprocess upscale by", r->upscale, r->upscale > 0);
     append_param(b, "Postprocess upscaler", r->upscaler);
     append_mask(b, &r->mask);
@@ -412,6 +413,7 @@ static void set_param(struct recipe *r, struct span key, char *value)
                    {"Model", &r->model},
                    {"Init image", &r->source},
                    {"Init image hash", &r->source_hash},
+                   {"Extend", &r->extend},
                    {"Postprocess upscaler", &r->upscaler},
                    {"VAE", &r->vae},
                    {"Module 1", &r->text_encoder[0]},

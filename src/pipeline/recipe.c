@@ -28,25 +28,6 @@ void recipe_init(struct recipe *r)
                          .variation_strength = -1};
 }
 
-void recipe_release(struct recipe *r)
-{
-    char *strings[] = {
-        r->prompt,  r->negative,        r->sampler,        r->schedule,    r->sigmas,
-        r->model,   r->model_hash,      r->source,         r->source_hash, r->rng,
-        r->version, r->precision,       r->upscaler,       r->tileable,    r->embeddings,
-        r->vae,     r->text_encoder[0], r->text_encoder[1]};
-    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
-        free(strings[i]);
-    for (int i = 0; i < r->n_loras; i++) {
-        free(r->loras[i].name);
-        free(r->loras[i].hash);
-    }
-    free(r->loras);
-    recipe_mask_release(&r->mask);
-    recipe_release_guides(r);
-    recipe_init(r);
-}
-
 void recipe_set(char **field, const char *value)
 {
     char *copy = mem_strdup(value);
@@ -103,7 +84,7 @@ struct fields {
     struct {
         const char *key;
         char **field;
-    } strings[18];
+    } strings[19];
     struct {
         const char *key;
         int *field;
@@ -132,6 +113,7 @@ static struct fields fields_of(struct recipe *r)
                     {"precision", &r->precision},
                     {"upscaler", &r->upscaler},
                     {"tileable", &r->tileable},
+                    {"extend", &r->extend},
                     {"vae", &r->vae},
                     {"text_encoder", &r->text_encoder[0]},
                     {"text_encoder_2", &r->text_encoder[1]}},
@@ -149,6 +131,21 @@ static struct fields fields_of(struct recipe *r)
 }
 
 #define N_OF(array) (sizeof(array) / sizeof *(array))
+
+void recipe_release(struct recipe *r)
+{
+    struct fields f = fields_of(r);
+    for (size_t i = 0; i < N_OF(f.strings); i++)
+        free(*f.strings[i].field);
+    for (int i = 0; i < r->n_loras; i++) {
+        free(r->loras[i].name);
+        free(r->loras[i].hash);
+    }
+    free(r->loras);
+    recipe_mask_release(&r->mask);
+    recipe_release_guides(r);
+    recipe_init(r);
+}
 
 static void put_string(json_t *o, const char *key, const char *value)
 {

@@ -49,6 +49,7 @@ struct recipe {
     char *version;   /* the program: "lar 0.1.0" */
     struct recipe_lora *loras;
     int n_loras;
+    char *extend;                /* how far beyond the source's sides: margins_text() */
     struct recipe_mask mask;     /* which part of the source was drawn */
     struct recipe_guide *guides; /* pipeline/recipe_guides.h */
     int n_guides;

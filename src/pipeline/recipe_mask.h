@@ -12,8 +12,9 @@ struct err;
 
 /* Strings are owned; name NULL: there was no mask. */
 struct recipe_mask {
-    char *name;  /* the mask's file without folders, or "alpha": where the source is transparent */
-    char *hash;  /* of the file; NULL for "alpha" */
+    char *name;  /* the mask's file without folders, "alpha": where the source is transparent, or
+                  * "extended": only what lies beyond its sides */
+    char *hash;  /* of the file; NULL for the others */
     bool invert; /* black was drawn, not white */
     bool area;   /* the mask's surroundings at full size */
     int seam;    /* pixels >= 0 */

@@ -370,6 +370,36 @@ static void test_parts(void **state)
     program_release(&p);
 }
 
+/* What the picture shows stays where it was, but for the seam. */
+static void test_extend(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    struct recipe r;
+    program_run(&p, DRAW("boat", "-s5", "-o", "a.png"), 0, "");
+    program_run(&p,
+                ARGS("draw", "-m", model, "--steps", "2", "ship", "-s6", "-o", "b.png", "-i",
+                     "a.png", "--extend", "left=20", "--mask-seam", "4"),
+                0, "");
+    struct picture a = load("a.png", NULL), b = load("b.png", &r);
+    assert_true(b.width == 88 && b.height == 64); /* a multiple of 8 */
+    for (int y = 0; y < 64; y++)
+        assert_memory_equal(b.data + (y * 88 + 24 + 4) * 3, a.data + (y * 64 + 4) * 3, 60 * 3);
+    assert_string_equal(r.extend, "24,0,0,0");
+    assert_string_equal(r.mask.name, "extended");
+    assert_true(r.strength == 1); /* NOLINT: as chosen */
+    picture_release(&a);
+    picture_release(&b);
+    recipe_release(&r);
+    program_run(&p, ARGS("draw", "--from", "b.png", "-m", model, "-o", "c.png"), 0, "");
+    check_same("b.png", "c.png", true);
+    program_run(&p, DRAW("ship", "--extend", "all=8"), 2, "--extend all=8: has no effect without");
+    program_run(&p, DRAW("ship", "-i", "a.png", "--extend", "8"), 2, "--extend 8: wants pixels");
+    program_run(&p, DRAW("ship", "-i", "a.png", "--extend", "all=8", "--mask-invert"), 2,
+                "--mask-invert: has no effect without --mask");
+    program_release(&p);
+}
+
 static void test_other_model_warns(void **state)
 {
     (void)state;
@@ -737,6 +767,7 @@ int main(void)
         cmocka_unit_test_setup(test_other_model_warns, fresh_dir),
         cmocka_unit_test_setup(test_image, fresh_dir),
         cmocka_unit_test_setup(test_mask, fresh_dir),
+        cmocka_unit_test_setup(test_extend, fresh_dir),
         cmocka_unit_test_setup(test_json, fresh_dir),
         cmocka_unit_test_setup(test_progress, fresh_dir),
         cmocka_unit_test_setup(test_long_prompt, fresh_dir),

@@ -42,6 +42,7 @@ static void writes_what_a1111_writes(void **state)
     recipe_set(&r.schedule, "trailing");
     recipe_set(&r.rng, "mt19937");
     recipe_set(&r.tileable, "both");
+    recipe_set(&r.extend, "8,0,0,0");
     recipe_set(&r.source, "my photo, 2.png");
     recipe_set(&r.source_hash, "abcd");
     recipe_set(&r.model, NULL);
@@ -58,7 +59,7 @@ static void writes_what_a1111_writes(void **state)
                         "Schedule type: SGM Uniform, CFG scale: 7.5, Seed: 18446744073709551615, "
                         "Size: 512x512, Model hash: 6ce0161689, Denoising strength: 0.7, "
                         "Clip skip: 2, Tiling: True, Init image hash: abcd, RNG: CPU, "
-                        "Init image: \"my photo, 2.png\", "
+                        "Init image: \"my photo, 2.png\", Extend: \"8,0,0,0\", "
                         "Lora hashes: \"pokemon: 8a1f, ink: 77\", Version: lar 0.1.0");
     free(text);
     recipe_release(&r);
