@@ -12,7 +12,6 @@
 #include "pipeline/imagine.h"
 #include "pipeline/recipe.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,18 +47,29 @@ static bool cut_range(char *text, double *start, double *end)
     return true;
 }
 
+/* ",LOW" or ",HIGH" at *p. */
+static bool read_threshold(const char **p, int *v)
+{
+    char *end;
+    if (**p != ',' || (*p)[1] < '0' || (*p)[1] > '9')
+        return false;
+    long n = strtol(*p + 1, &end, 10);
+    *v = n < 1000000 ? (int)n : 1000000; /* too large is refused later */
+    *p = end;
+    return true;
+}
+
 /* Where the picture begins behind "canny:" or "canny,LOW,HIGH:"; `text` itself without them. */
 static const char *read_canny(const char *text, struct recipe_guide *g)
 {
-    int n = 0;
-    g->low = 100;
-    g->high = 200;
-    if (strncmp(text, "canny:", 6) == 0)
-        n = 6;
-    else if (sscanf(text, "canny,%5d,%5d:%n", &g->low, &g->high, &n) < 2)
-        n = 0;
-    g->canny = n > 0;
-    return text + n;
+    bool named = strncmp(text, "canny", 5) == 0;
+    const char *p = named ? text + 5 : text;
+    int low = 100, high = 200;
+    g->canny = named && (*p == ':' || (read_threshold(&p, &low) && read_threshold(&p, &high))) &&
+               *p == ':';
+    g->low = g->canny ? low : 100;
+    g->high = g->canny ? high : 200;
+    return g->canny ? p + 1 : text;
 }
 
 /* NET=PICTURE[:W[:A-B]] */

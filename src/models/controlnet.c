@@ -144,7 +144,7 @@ static struct tensor *add(struct tape *t, const struct conv *zero, struct tensor
 void controlnet_forward(struct tape *t, const struct controlnet *m, const struct unet_input *in,
                         double weight, struct unet_skips *sum)
 {
-    struct unet_skips s;
+    struct unet_skips s = {.n = 0};
     unet_encode(t, &m->unet, in, &s);
     bool first = sum->n == 0;
     for (int i = 0; i < s.n; i++) {

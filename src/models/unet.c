@@ -361,7 +361,7 @@ static void add_control(struct tape *t, struct unet_skips *s, const struct unet_
 
 struct tensor *unet_forward(struct tape *t, const struct unet *m, const struct unet_input *in)
 {
-    struct unet_skips s;
+    struct unet_skips s = {.n = 0};
     struct tensor *emb = embed(t, m, in); /* [n, n_emb] */
     struct attended to = attended(t, in);
     encode(t, m, in, emb, &to, &s);
