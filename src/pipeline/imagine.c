@@ -17,6 +17,7 @@
 #include "pipeline/preview.h"
 #include "pipeline/reference.h"
 #include "pipeline/sampler.h"
+#include "pipeline/shots.h"
 #include "tensor/backend.h"
 #include "tensor/tape.h"
 
@@ -39,13 +40,16 @@ struct job {
     struct control control;
     struct references references;
     unsigned active;   /* the ControlNets on the tape: a bit each */
-    struct tape *tape; /* one UNet evaluation for cond.n rows */
+    int together;      /* pictures on the tape */
+    struct tape *tape; /* one UNet evaluation: cond.n rows of each */
     struct unet_input in;
-    struct tensor *out; /* [cond.n, h, w, c] f32 */
+    struct tensor *out; /* [together * cond.n, h, w, c] f32 */
     struct codec codec;
     struct inpaint inpaint;
     struct preview preview;
-    float *x, *model, *image; /* [h, w, c]: state, model's output, source picture's latent */
+    struct shot shots[SHOTS_MAX];
+    float *x;             /* [together, h, w, c]: states */
+    float *model, *image; /* [h, w, c]: model's output, source picture's latent */
 };
 
 void imagine_init(struct imagine_request *r, const struct image_model *m, const struct backend *b)
@@ -110,31 +114,40 @@ static int check(const struct job *j, struct err *e)
     return 0;
 }
 
-/* Records the ControlNets that are active and the UNet for the request's size. */
-static int record(struct job *j, unsigned active, struct err *e)
+/* Records the ControlNets that are active and the UNet for the request's size and some pictures. */
+static int record(struct job *j, unsigned active, int together, struct err *e)
 {
     const struct unet *u = &j->m->unet;
     struct condition *c = &j->cond;
     struct unet_skips sum;
+    int n = c->n * together;
     tape_free(j->tape);
     struct tape *t = j->tape = tape_new(j->r->precision);
     j->active = active;
+    j->together = together;
     j->in = (struct unet_input){0};
     tape_adapt(t, &j->loras.adapters);
     tape_wrap(t, j->r->wrap);
-    j->in.x = tape_input(t, DTYPE_F32, "latent", 4, (int64_t[]){c->n, j->h, j->w, u->n_in});
-    j->in.time = tape_input(t, DTYPE_F32, "time", 2, (int64_t[]){c->n, u->n_time});
+    j->in.x = tape_input(t, DTYPE_F32, "latent", 4, (int64_t[]){n, j->h, j->w, u->n_in});
+    j->in.time = tape_input(t, DTYPE_F32, "time", 2, (int64_t[]){n, u->n_time});
     j->in.context = tape_constant(t, DTYPE_F32, "context", 3,
-                                  (int64_t[]){c->n, c->n_ctx, u->n_context});
+                                  (int64_t[]){n, c->n_ctx, u->n_context});
     if (u->n_add)
-        j->in.add = tape_constant(t, DTYPE_F32, "add", 2, (int64_t[]){c->n, u->n_add});
-    references_record(&j->references, t, c->n);
+        j->in.add = tape_constant(t, DTYPE_F32, "add", 2, (int64_t[]){n, u->n_add});
+    references_record(&j->references, t, n);
     j->in.control = control_record(&j->control, t, &j->in, active, &sum);
     j->in.more = j->references.more; /* ControlNets know no references */
     j->in.n_more = j->references.n;
     j->out = tape_keep(t, op_cast(t, unet_forward(t, u, &j->in), DTYPE_F32));
     j->in.control = NULL; /* recorded; `sum` ends here */
     return memory_check(t, "drawing", e);
+}
+
+/* Part i of n of an input. */
+static void fill(const struct tensor *x, int i, int n, const float *from)
+{
+    size_t size = tensor_size(x) / (size_t)n;
+    memcpy((char *)x->data + (size_t)i * size, from, size);
 }
 
 /* The UNet's memory lives from here to the end of the sampling: the decoder, which needs more, then
@@ -144,9 +157,11 @@ static int plan(struct job *j, struct err *e)
     int rc = tape_plan(j->tape, e);
     if (rc)
         return rc;
-    memcpy(j->in.context->data, j->cond.context, tensor_size(j->in.context));
-    if (j->in.add)
-        memcpy(j->in.add->data, j->cond.add, tensor_size(j->in.add));
+    for (int i = 0; i < j->together; i++) {
+        fill(j->in.context, i, j->together, j->cond.context);
+        if (j->in.add)
+            fill(j->in.add, i, j->together, j->cond.add);
+    }
     control_fill(&j->control);
     references_fill(&j->references, j->cond.n > 1);
     return 0;
@@ -158,13 +173,13 @@ static int record_step(struct job *j, const struct sampler *s, struct err *e)
     unsigned active = control_active(&j->control, sampler_n_done(s), sampler_n_steps(s));
     if (active == j->active)
         return 0;
-    int rc = record(j, active, e);
+    int rc = record(j, active, j->together, e);
     return rc ? rc : plan(j, e);
 }
 
 static int alloc_latents(struct job *j, struct err *e)
 {
-    j->x = mem_try_array(j->n, sizeof(float), "the latent", e);
+    j->x = mem_try_array(j->n * (size_t)j->together, sizeof(float), "the latent", e);
     j->model = mem_try_array(j->n, sizeof(float), "the latent", e);
     j->image = mem_try_array(j->n, sizeof(float), "the latent", e);
     return j->x && j->model && j->image ? 0 : ERR_NOMEM;
@@ -198,51 +213,68 @@ static int check_finite(const struct job *j, const float *x, struct err *e)
     return 0;
 }
 
-static int decode(struct job *j, struct picture *p, struct err *e)
+static int decode(struct job *j, const float *x, struct picture *p, struct err *e)
 {
     struct err own = {0};
-    int rc = codec_decode(&j->codec, j->b, j->x, j->r->cancel, p, &own);
+    int rc = codec_decode(&j->codec, j->b, x, j->r->cancel, p, &own);
     if (rc == ERR_NUMERIC)
         return blame(j, e);
     return rc ? err_set(e, rc, "%s", own.text) : 0;
 }
 
-/* model = the UNet's output for x at the sampler's timestep, guided. */
-static int evaluate(struct job *j, const struct sampler *s, struct err *e)
+/* The rows of the UNet's input for one picture. */
+static void place_input(struct job *j, const struct shot *s, float *in)
 {
-    int rc = record_step(j, s, e);
-    if (rc)
-        return rc;
-    float *in = j->in.x->data;
-    const float *out = j->out->data;
-    int n = j->cond.n;
-    size_t n_in = (size_t)tensor_n(j->in.x) / (size_t)n;
-    sampler_scale_input(s, j->x, j->inpaint.nine ? j->model : in);
+    size_t n = (size_t)(tensor_n(j->in.x) / j->in.x->dim[0]);
+    sampler_scale_input(&s->sampler, s->x, j->inpaint.nine ? j->model : in);
     if (j->inpaint.nine) {
         control_latent(&j->control, j->model);
         inpaint_input(&j->inpaint, j->model, in);
     }
-    for (int i = 0; i < n; i++) {
-        if (i)
-            memcpy(in + (size_t)i * n_in, in, n_in * sizeof(*in));
-        unet_sinusoid(sampler_timestep(s), (float *)j->in.time->data + i * j->m->unet.n_time,
-                      j->m->unet.n_time);
-    }
-    rc = cancel_run(j->tape, j->b, j->r->cancel, e);
+    for (int i = 1; i < j->cond.n; i++)
+        memcpy(in + (size_t)i * n, in, n * sizeof(*in));
+}
+
+/* Runs the UNet for all pictures at the timestep of their next step. */
+static int evaluate(struct job *j, struct err *e)
+{
+    int rc = record_step(j, &j->shots[0].sampler, e);
     if (rc)
         return rc;
-    if (n == 1)
+    int64_t n_time = j->m->unet.n_time, n_rows = j->in.x->dim[0];
+    float *in = j->in.x->data, *time = j->in.time->data;
+    for (int i = 0; i < j->together; i++)
+        place_input(j, &j->shots[i], in + tensor_n(j->in.x) / j->together * i);
+    for (int64_t i = 0; i < n_rows; i++)
+        unet_sinusoid(sampler_timestep(&j->shots[0].sampler), time + i * n_time, n_time);
+    return cancel_run(j->tape, j->b, j->r->cancel, e);
+}
+
+/* Guides what the UNet made of picture i and takes its step. */
+static int step(struct job *j, int i, struct err *e)
+{
+    struct shot *s = &j->shots[i];
+    const float *out = (const float *)j->out->data + j->n * (size_t)(j->cond.n * i);
+    if (j->cond.n == 1)
         memcpy(j->model, out, j->n * sizeof(*out));
     else
         guidance_combine(out, out + j->n, sampler_guidance(j->r->sampler, j->r->guidance),
                          j->r->guidance_rescale, j->model, j->n);
-    return check_finite(j, j->model, e);
+    int rc = check_finite(j, j->model, e);
+    if (rc)
+        return rc;
+    sampler_step(&s->sampler, s->x, j->model, j->cond.n > 1 ? out : NULL);
+    inpaint_keep(&j->inpaint, &s->sampler, j->image, s->x);
+    if (j->r->on_latent)
+        j->r->on_latent(s->x, sampler_n_done(&s->sampler) - 1, j->r->ctx);
+    return 0;
 }
 
-/* Shows the estimate of the last step. */
-static int preview(struct job *j, const struct sampler *s, struct err *e)
+/* Shows the estimate of the last step, of the first picture where there are several. */
+static int preview(struct job *j, struct err *e)
 {
     struct picture p = {0};
+    const struct sampler *s = &j->shots[0].sampler;
     if (!j->r->on_preview || !preview_due(&j->preview))
         return 0;
     int rc = preview_make(&j->preview, s->x0, &p, e);
@@ -252,65 +284,84 @@ static int preview(struct job *j, const struct sampler *s, struct err *e)
     return rc;
 }
 
-static int sample(struct job *j, struct sampler *s, int picture, struct err *e)
+static int start(struct job *j, struct shot *s, struct err *e)
 {
+    const struct imagine_request *r = j->r;
+    if (r->image && !(r->mask && r->strength == 1))
+        return sampler_start_image(&s->sampler, j->image, r->strength, s->x, e);
+    sampler_start(&s->sampler, s->x);
+    return 0;
+}
+
+/* `first` is the number of the first picture, for progress. */
+static int sample(struct job *j, int first, struct err *e)
+{
+    const struct sampler *s = &j->shots[0].sampler;
     int rc = 0;
-    if (j->r->image && !(j->r->mask && j->r->strength == 1))
-        rc = sampler_start_image(s, j->image, j->r->strength, j->x, e);
-    else
-        sampler_start(s, j->x);
+    for (int i = 0; i < j->together && !rc; i++)
+        rc = start(j, &j->shots[i], e);
     while (!rc && !sampler_done(s)) {
-        rc = progress(j, IMAGINE_STEP, s, picture);
+        rc = progress(j, IMAGINE_STEP, s, first);
         if (!rc)
-            rc = evaluate(j, s, e);
-        if (rc)
-            break;
-        sampler_step(s, j->x, j->model, j->cond.n > 1 ? j->out->data : NULL);
-        inpaint_keep(&j->inpaint, s, j->image, j->x);
-        if (j->r->on_latent)
-            j->r->on_latent(j->x, sampler_n_done(s) - 1, j->r->ctx);
-        rc = preview(j, s, e);
+            rc = evaluate(j, e);
+        for (int i = 0; i < j->together && !rc; i++)
+            rc = step(j, i, e);
+        if (!rc)
+            rc = preview(j, e);
     }
     if (!rc)
-        rc = progress(j, IMAGINE_STEP, s, picture);
+        rc = progress(j, IMAGINE_STEP, s, first);
     return rc;
 }
 
-static int draw(struct job *j, int i, struct err *e)
+static int open_shot(struct job *j, int i, int picture, struct err *e)
 {
     const struct imagine_request *r = j->r;
-    struct noise noise = {0};
-    struct sampler s = {0};
+    struct shot *s = &j->shots[i];
+    struct imagine_seeds seeds = imagine_seeds(r, picture);
+    s->x = j->x + j->n * (size_t)i;
+    s->options = (struct noise_options){.kind = r->noise,
+                                        .seed = seeds.seed,
+                                        .variation = seeds.variation,
+                                        .strength = r->variation_strength,
+                                        .h = j->h,
+                                        .w = j->w,
+                                        .c = (int)j->m->unet.n_out};
+    int rc = inpaint_begin(&j->inpaint, &s->options, e);
+    return rc ? rc : shot_open(s, r->sampler, &j->schedule, e);
+}
+
+/* From a sampled latent to the finished picture. */
+static int finish(struct job *j, const struct shot *s, int picture, struct err *e)
+{
     struct picture p = {0};
-    struct imagine_seeds seeds = imagine_seeds(r, i);
-    struct noise_options o = {.kind = r->noise,
-                              .seed = seeds.seed,
-                              .variation = seeds.variation,
-                              .strength = r->variation_strength,
-                              .h = j->h,
-                              .w = j->w,
-                              .c = (int)j->m->unet.n_out};
-    int rc = noise_init(&noise, &o, e);
+    int rc = progress(j, IMAGINE_DECODE, &s->sampler, picture);
     if (!rc)
-        rc = inpaint_begin(&j->inpaint, &o, e);
+        rc = decode(j, s->x, &p, e);
     if (!rc)
-        rc = sampler_init(&s, r->sampler, &j->schedule, &noise, e);
+        rc = inpaint_paste(&j->inpaint, &p, e);
+    if (!rc && j->r->on_picture)
+        rc = j->r->on_picture(&p, picture, s->options.seed, j->r->ctx);
+    picture_release(&p);
+    return rc;
+}
+
+/* Draws the next pictures, from `first` on; j->together of them. */
+static int draw(struct job *j, int first, struct err *e)
+{
+    int left = j->r->n_pictures - first;
+    int rc = left < j->together ? record(j, j->active, left, e) : 0;
+    for (int i = 0; i < j->together && !rc; i++)
+        rc = open_shot(j, i, first + i, e);
     if (!rc)
         rc = plan(j, e);
     if (!rc)
-        rc = sample(j, &s, i, e);
+        rc = sample(j, first, e);
     tape_unplan(j->tape);
-    if (!rc)
-        rc = progress(j, IMAGINE_DECODE, &s, i);
-    if (!rc)
-        rc = decode(j, &p, e);
-    if (!rc)
-        rc = inpaint_paste(&j->inpaint, &p, e);
-    if (!rc && r->on_picture)
-        rc = r->on_picture(&p, i, o.seed, r->ctx);
-    picture_release(&p);
-    sampler_release(&s);
-    noise_release(&noise);
+    for (int i = 0; i < j->together && !rc; i++)
+        rc = finish(j, &j->shots[i], first + i, e);
+    for (int i = 0; i < j->together; i++)
+        shot_close(&j->shots[i]);
     return rc;
 }
 
@@ -381,6 +432,18 @@ static int cut_prompts(struct job *j, struct err *e)
     return rc;
 }
 
+/* What guides or masks a picture is kept for one at a time. */
+static int record_first(struct job *j, struct err *e)
+{
+    const struct imagine_request *r = j->r;
+    struct err own = {0};
+    bool plain = !r->n_controls && !r->n_references && !inpaint_wanted(j->m, r->mask);
+    int n = plain ? shots_together(r->n_pictures, j->cond.n, j->h, j->w) : 1;
+    if (n > 1 && record(j, 0, n, &own) == 0)
+        return 0; /* else they take too much memory */
+    return record(j, control_all(&j->control), 1, e);
+}
+
 static int prepare(struct job *j, struct err *e)
 {
     const struct imagine_request *r = j->r;
@@ -400,7 +463,7 @@ static int prepare(struct job *j, struct err *e)
     if (!rc)
         rc = lora_stack_open(&j->loras, j->m->file, r->loras, r->n_loras, e);
     if (!rc)
-        rc = record(j, control_all(&j->control), e);
+        rc = record_first(j, e);
     if (!rc)
         rc = codec_init(&j->codec, j->m, &(struct codec_options){j->h, j->w, r->precision, r->wrap},
                         e);
@@ -421,7 +484,7 @@ int imagine(struct image_model *m, struct backend *b, const struct imagine_reque
 {
     struct job j = {.m = m, .b = b, .r = r};
     int rc = prepare(&j, e);
-    for (int i = 0; !rc && i < r->n_pictures; i++)
+    for (int i = 0; !rc && i < r->n_pictures; i += j.together)
         rc = draw(&j, i, e);
     if (rc == ERR_CANCELLED)
         err_set(e, rc, "cancelled");
