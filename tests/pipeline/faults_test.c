@@ -156,6 +156,12 @@ static void requests_out_of_range(void **state)
     refused(r, ERR_ARG, "clip skip");
     r = good, r.clip_skip = 4;
     refused(r, ERR_ARG, "only 3 layers");
+    r = good, r.guidance_rescale = 1.5;
+    refused(r, ERR_ARG, "guidance rescale 1.5");
+    r = good, r.variation_strength = -0.5;
+    refused(r, ERR_ARG, "variation strength -0.5");
+    r = good, r.sampler = SAMPLER_EULER, r.eta = 0.5;
+    refused(r, ERR_ARG, "this sampler has none");
     static const double strengths[] = {0, -1, 1.001, (double)NAN};
     for (size_t i = 0; i < sizeof(strengths) / sizeof(strengths[0]); i++) {
         r = good, r.image = &dot, r.strength = strengths[i];
@@ -212,6 +218,85 @@ static void odd_sizes(void **state)
         assert_int_equal(s.p[0].width, r.width);
         assert_int_equal(s.p[0].height, r.height);
         release(&s);
+    }
+}
+
+/* What a request's progress said. */
+struct counted {
+    struct shots shots;
+    int next, n, stop_at; /* evaluations: the next to be told, all of them; where to cancel */
+};
+
+static int count(const struct imagine_progress *p, void *ctx)
+{
+    struct counted *c = ctx;
+    if (p->phase != IMAGINE_STEP)
+        return 0;
+    assert_int_equal(p->step, c->next);
+    assert_int_equal(p->n_steps, c->n);
+    return c->next++ == c->stop_at ? ERR_CANCELLED : 0;
+}
+
+static int keep_counted(const struct picture *p, int i, uint64_t seed, void *ctx)
+{
+    struct counted *c = ctx;
+    return keep(p, i, seed, &c->shots);
+}
+
+/* Progress counts evaluations, of which Heun and DPM2 take two in every step but the last, also
+ * from a picture; and any of them may be the last one. */
+static void every_sampler_counts_and_stops(void **state)
+{
+    (void)state;
+    struct picture dot = {1, 1, 3, (unsigned char[3]){200, 100, 50}};
+    for (int k = 0; k < N_SAMPLER; k++) {
+        struct imagine_request r = request(model, NULL);
+        bool two = k == SAMPLER_HEUN || k == SAMPLER_DPM2 || k == SAMPLER_DPM2_A;
+        r.sampler = (enum sampler_kind)k;
+        r.schedule = SCHEDULE_MODEL;
+        r.steps = 3;
+        r.strength = 0.7; /* 2 of 3 steps */
+        r.on_progress = count;
+        r.on_picture = keep_counted;
+        for (int from_picture = 0; from_picture < 2; from_picture++) {
+            int steps = from_picture ? 2 : 3, n = two ? 2 * steps - 1 : steps;
+            r.image = from_picture ? &dot : NULL;
+            for (int stop_at = n + 1; stop_at >= 0; stop_at -= n / 2 + 1) {
+                struct err e = {0};
+                struct counted c = {.n = n, .stop_at = stop_at};
+                r.ctx = &c;
+                assert_int_equal(imagine(model, cpu, &r, &e), stop_at > n ? 0 : ERR_CANCELLED);
+                assert_int_equal(c.shots.n, stop_at > n);
+                assert_int_equal(c.next, stop_at > n ? n + 1 : stop_at + 1);
+                release(&c.shots);
+            }
+        }
+    }
+}
+
+/* Noise drawn on the way does not depend on the pictures before. */
+static void every_sampler_draws_batches_as_singles(void **state)
+{
+    (void)state;
+    static const uint64_t seeds[] = {7, 3};
+    for (int k = 0; k < N_SAMPLER; k++) {
+        struct imagine_request r = request(model, NULL);
+        r.sampler = (enum sampler_kind)k;
+        r.steps = 2;
+        r.variation = 5;
+        r.variation_strength = 0.3;
+        r.guidance_rescale = 0.5;
+        r.seeds = seeds;
+        r.n_pictures = 2;
+        struct shots all = draw(model, cpu, r);
+        r.seeds = NULL;
+        r.n_pictures = 1;
+        r.seed = 3;
+        struct shots one = draw(model, cpu, r);
+        assert_same(&all.p[1], &one.p[0]);
+        assert_int_equal(all.seed[0], 7);
+        release(&one);
+        release(&all);
     }
 }
 
@@ -377,6 +462,8 @@ int main(void)
         cmocka_unit_test(as_many_steps_as_training_had),
         cmocka_unit_test(pictures_of_every_shape),
         cmocka_unit_test(odd_sizes),
+        cmocka_unit_test(every_sampler_counts_and_stops),
+        cmocka_unit_test(every_sampler_draws_batches_as_singles),
         cmocka_unit_test(a_batch_is_its_pictures),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(what_was_drawn_before_does_not_matter),
