@@ -1,5 +1,6 @@
 /* ldm_names_fuzz.c - any lines as the tensor names of one file. */
 #include "base/mem.h"
+#include "format/esrgan_names.h"
 #include "format/ldm_names.h"
 
 #include <stdint.h>
@@ -28,6 +29,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             abort();
         ldm_names_map_taesd(i % 2, text + i, out);
         ldm_names_map_old_vae(text + i, out);
+        if (esrgan_names_map(esrgan_names_layer(text + i), text + i, out) &&
+            strlen(out) >= ESRGAN_NAME_MAX)
+            abort();
     }
     free(text);
     return 0;

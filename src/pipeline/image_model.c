@@ -29,7 +29,7 @@ char *image_model_name(const struct image_model *m)
     while (start > 0 && path[start - 1] != '/')
         start--;
     char *name = mem_strndup(path + start, end - start);
-    static const char *const extensions[] = {".safetensors", ".gguf"};
+    static const char *const extensions[] = {".safetensors", ".gguf", ".ckpt", ".pt"};
     for (size_t i = 0; i < sizeof(extensions) / sizeof(extensions[0]); i++) {
         size_t n = strlen(name), x = strlen(extensions[i]);
         if (n > x && strcmp(name + n - x, extensions[i]) == 0)

@@ -36,14 +36,21 @@ static int round_up(int n, int unit)
     return (n + unit - 1) / unit * unit;
 }
 
+/* As few tiles as their size allows, all of one size. */
 static struct axis plan_axis(const struct esrgan *m, int picture, int tile)
 {
-    struct axis a = {.picture = picture, .all = round_up(picture, m->unshuffle)};
-    a.pad = round_up(m->reach < MAX_PAD ? m->reach : MAX_PAD, m->unshuffle);
-    a.tile = round_up(tile > 3 * a.pad ? tile : 3 * a.pad, m->unshuffle);
-    a.tile = a.tile < a.all ? a.tile : a.all;
-    int step = a.tile - 2 * a.pad;
-    a.n = a.tile == a.all ? 1 : (a.all - 2 * a.pad + step - 1) / step;
+    int unit = m->unshuffle;
+    struct axis a = {.picture = picture, .all = round_up(picture, unit), .n = 1};
+    a.pad = round_up(m->reach < MAX_PAD ? m->reach : MAX_PAD, unit);
+    a.tile = a.all;
+    int step = round_up(tile > 3 * a.pad ? tile : 3 * a.pad, unit) - 2 * a.pad;
+    if (a.all > step + 2 * a.pad) {
+        int inner = a.all - 2 * a.pad;
+        a.n = (inner + step - 1) / step;
+        step = round_up((inner + a.n - 1) / a.n, unit);
+        a.n = (inner + step - 1) / step;
+        a.tile = step + 2 * a.pad;
+    }
     return a;
 }
 

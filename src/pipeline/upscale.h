@@ -21,7 +21,7 @@ struct picture;
 struct upscale_request {
     const struct picture *picture; /* RGB, or RGBA: alpha is scaled as resize.h does it */
     enum dtype precision;          /* of activations: DTYPE_F32 or DTYPE_BF16 */
-    int tile;                      /* pixels of the picture on a tile's side; 0: 240 */
+    int tile;                      /* most pixels of the picture on a tile's side; 0: 240 */
     /* After each tile; a non-zero result ends the request with that code. May be NULL. */
     int (*on_progress)(int done, int total, void *ctx);
     void *ctx;
