@@ -29,21 +29,20 @@ static struct find_file place(const struct embedding_wish *w, const char *name)
     return (struct find_file){name, "embedding", "embeddings", w->model, embedding_endings};
 }
 
-/* Takes the path, unless a file of that name is there already. */
-static void add(struct embedding_files *f, char *path)
+static bool has(const struct embedding_files *f, const char *name)
 {
-    char *name = find_file_name(path, embedding_endings);
-    bool known = false;
-    for (int i = 0; i < f->n && !known; i++) {
+    bool found = false;
+    for (int i = 0; i < f->n && !found; i++) {
         char *other = find_file_name(f->paths[i], embedding_endings);
-        known = strcasecmp(name, other) == 0;
+        found = strcasecmp(name, other) == 0;
         free(other);
     }
-    free(name);
-    if (known) {
-        free(path);
-        return;
-    }
+    return found;
+}
+
+/* Takes the path. */
+static void add(struct embedding_files *f, char *path)
+{
     f->paths = mem_realloc(f->paths, ((size_t)f->n + 1) * sizeof(*f->paths));
     f->paths[f->n++] = path;
 }
@@ -53,7 +52,9 @@ static void consider(const char *path, void *ctx)
 {
     const struct search *s = ctx;
     char *name = find_file_name(path, embedding_endings);
-    if (strcasestr(s->w->prompt, name) || (s->w->negative && strcasestr(s->w->negative, name)))
+    bool named = strcasestr(s->w->prompt, name) ||
+                 (s->w->negative && strcasestr(s->w->negative, name));
+    if (named && !has(s->f, name))
         add(s->f, mem_strdup(path));
     free(name);
 }
@@ -91,25 +92,20 @@ static const char *wanted_hash(const char *list, const char *name, size_t *n)
     return NULL;
 }
 
-/* Says which of the recipe's names no file was found for. */
-static void warn_missing(const struct embedding_files *f, const struct embedding_wish *w)
+/* Those that the recipe names, unless an option gave one of that name. */
+static void add_recipe(struct embedding_files *f, const struct embedding_wish *w)
 {
-    for (const char *p = w->from->embeddings; p && *p;) {
+    for (const char *p = w->from->embeddings; p && *p; p += strcspn(p, ",")) {
         p += strspn(p, " ,");
-        size_t n = strcspn(p, ":,");
-        char *wanted = mem_strndup(p, n);
-        bool found = n == 0;
-        for (int i = 0; i < f->n && !found; i++) {
-            char *name = find_file_name(f->paths[i], embedding_endings);
-            found = strcmp(name, wanted) == 0;
-            free(name);
-        }
-        if (!found)
-            message_warn("%s: its embedding %s is not found, the picture will differ; give it with "
-                         "--embedding",
-                         w->from_path, wanted);
-        free(wanted);
-        p += strcspn(p, ",");
+        char *name = mem_strndup(p, strcspn(p, ":,")), *path;
+        const struct find_file x = place(w, name);
+        struct err own = {0};
+        if (*name && !has(f, name) && find_file(&x, &path, &own) == 0)
+            add(f, path);
+        else if (own.code)
+            message_warn("%s: its embedding %s is left out, the picture will differ: %s",
+                         w->from_path, name, own.text);
+        free(name);
     }
 }
 
@@ -140,11 +136,11 @@ int embedding_files_find(struct embedding_files *f, const struct embedding_wish 
 {
     const struct find_file folders = place(w, NULL);
     int rc = add_options(f, w, e);
-    if (!rc)
-        find_file_each(&folders, consider, &(struct search){f, w});
-    if (!rc)
-        warn_missing(f, w);
-    return rc ? rc : hash(f, w, e);
+    if (rc)
+        return rc;
+    find_file_each(&folders, consider, &(struct search){f, w});
+    add_recipe(f, w);
+    return hash(f, w, e);
 }
 
 void embedding_files_release(struct embedding_files *f)
