@@ -161,6 +161,7 @@ static int begin(struct condition_part *p, int i, const struct image_model *m,
                                          .pooled = xl && i == 1,
                                          .precision = r->precision,
                                          .adapters = r->adapters,
+                                         .adapters_id = r->adapters_id,
                                          .cancel = r->cancel}};
     if (p->how.skip >= p->text->encoder.n_layer)
         return err_set(e, ERR_ARG, "clip skip %d: the text encoder has only %d layers",

@@ -31,6 +31,7 @@ struct condition_request {
     enum dtype precision;
     const atomic_bool *cancel;           /* or NULL */
     const struct adapters *adapters;     /* of the request's LoRAs; or NULL */
+    const char *adapters_id;             /* as struct lora_stack has it */
     const struct embeddings *embeddings; /* textual inversions: for condition_cut(); or NULL */
 };
 

@@ -40,7 +40,7 @@ static size_t n_pooled(const struct encoding *x)
     return x->r->pooled ? (size_t)x->text->encoder.projection->dim[0] : 0;
 }
 
-/* Everything that the states of a chunk follow from, but for the weights. */
+/* Everything that the states of a chunk follow from, but for the model's own weights. */
 static int write_key(struct encoding *x, const struct backend *b, const int32_t *ids, struct err *e)
 {
     const struct encode_request *r = x->r;
@@ -50,6 +50,8 @@ static int write_key(struct encoding *x, const struct backend *b, const int32_t 
     buf_reset(key);
     buf_append(key, head, sizeof(head));
     buf_append(key, b->name, strlen(b->name) + 1);
+    buf_append_str(key, r->adapters_id ? r->adapters_id : "");
+    buf_append_char(key, '\0');
     for (int64_t i = 0; i < c->n_ctx; i++) {
         bool own = ids[i] >= c->n_vocab;
         int32_t id = own ? -1 : ids[i];
@@ -61,10 +63,9 @@ static int write_key(struct encoding *x, const struct backend *b, const int32_t 
     return buf_failed(key) ? err_set(e, ERR_NOMEM, "not enough memory for a prompt's tokens") : 0;
 }
 
-/* LoRAs change the weights, which no key holds. */
 static bool remembers(const struct encoding *x)
 {
-    return !x->r->adapters || x->r->adapters->by_weight.n == 0;
+    return x->r->adapters_id || !x->r->adapters || x->r->adapters->by_weight.n == 0;
 }
 
 static void copy(const struct encoding *x, const struct encode_result *from,

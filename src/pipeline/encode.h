@@ -31,7 +31,8 @@ struct encode_request {
     const float
         *vectors; /* [n_vectors, n_embd]: what ids from the encoder's n_vocab on stand for */
     size_t n_vectors;
-    const struct adapters *adapters; /* of LoRAs; nothing is remembered with them; or NULL */
+    const struct adapters *adapters; /* of LoRAs, or NULL */
+    const char *adapters_id;         /* tells them apart; NULL: nothing is remembered with them */
     const atomic_bool *cancel;       /* or NULL */
 };
 

@@ -416,7 +416,8 @@ static struct condition_request prompts(const struct job *j)
                                       .height = r->height,
                                       .precision = r->precision,
                                       .cancel = r->cancel,
-                                      .adapters = &j->loras.adapters};
+                                      .adapters = &j->loras.adapters,
+                                      .adapters_id = j->loras.text_id};
 }
 
 /* Before the UNet is recorded: the prompts decide how long its context is. */
@@ -457,11 +458,11 @@ static int prepare(struct job *j, struct err *e)
     struct schedule_request levels = {r->schedule, r->sampler, r->steps, r->sigmas, r->eta};
     rc = schedule_build(&j->schedule, &j->m->schedule, &levels, e);
     if (!rc)
+        rc = lora_stack_open(&j->loras, j->m->file, r->loras, r->n_loras, e);
+    if (!rc)
         rc = cut_prompts(j, e);
     if (!rc)
         rc = open_guides(j, e);
-    if (!rc)
-        rc = lora_stack_open(&j->loras, j->m->file, r->loras, r->n_loras, e);
     if (!rc)
         rc = record_first(j, e);
     if (!rc)

@@ -1,6 +1,7 @@
 /* lora_stack.c - see lora_stack.h. */
 #include "pipeline/lora_stack.h"
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "format/lora_file.h"
@@ -8,6 +9,9 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+
+#define MAX_ID 65536
 
 static int open_one(struct lora_stack *s, const struct checkpoint *model,
                     const struct imagine_lora *l, struct err *e)
@@ -22,6 +26,28 @@ static int open_one(struct lora_stack *s, const struct checkpoint *model,
     return lora_apply(&s->adapters, model, f, (struct lora_strength){l->unet, l->text}, e);
 }
 
+/* See text_id. */
+static char *identify(const struct imagine_lora *loras, int n)
+{
+    struct buf id;
+    bool known = true;
+    buf_init(&id, MAX_ID);
+    for (int i = 0; i < n && known; i++) {
+        struct stat st;
+        if (loras[i].text == 0) /* NOLINT: exactly none */
+            continue;
+        known = stat(loras[i].path, &st) == 0;
+        if (!known)
+            break;
+        buf_printf(&id, "%llu %llu %lld %lld.%09ld %a\n", (unsigned long long)st.st_dev,
+                   (unsigned long long)st.st_ino, (long long)st.st_size,
+                   (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, loras[i].text);
+    }
+    char *text = known && !buf_failed(&id) ? mem_strdup(buf_str(&id)) : NULL;
+    buf_release(&id);
+    return text;
+}
+
 int lora_stack_open(struct lora_stack *s, const struct checkpoint *model,
                     const struct imagine_lora *loras, int n, struct err *e)
 {
@@ -31,6 +57,7 @@ int lora_stack_open(struct lora_stack *s, const struct checkpoint *model,
         rc = open_one(s, model, &loras[i], e);
     if (!rc)
         rc = adapters_finish(&s->adapters, e);
+    s->text_id = identify(loras, n);
     if (rc)
         lora_stack_close(s);
     return rc;
@@ -42,5 +69,6 @@ void lora_stack_close(struct lora_stack *s)
     for (int i = 0; i < s->n; i++)
         lora_file_close(&s->files[i]);
     free(s->files);
+    free(s->text_id);
     *s = (struct lora_stack){0};
 }

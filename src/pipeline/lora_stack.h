@@ -21,6 +21,9 @@ struct lora_stack {
     struct lora_file *files; /* owned; mapped while the adapters are in use */
     int n;
     struct adapters adapters;
+    /* Owned; tells apart what the LoRAs make of the text encoders: files, their times and weights.
+     * "" when nothing, NULL when it cannot be told. */
+    char *text_id;
 };
 
 /* Opens the n files for this model; none of them is read but for its header. Errors as those of

@@ -125,6 +125,34 @@ static void test_strength(void **state)
     free(path);
 }
 
+/* Prompts encoded with a LoRA are remembered apart from those of other weights, files and contents;
+ * one that leaves the text encoder alone changes nothing there. */
+static void test_remembered(void **state)
+{
+    (void)state;
+    static unsigned char first[N_PIXELS], p[N_PIXELS];
+    struct err e = {0};
+    char *path = file("text.safetensors", "{" UNET_LORA "," TEXT_LORA "}");
+    const struct imagine_lora unet = {path, 1, 0}, whole = {path, 1, 1}, half = {path, 1, 0.5};
+    assert_ok(draw(NULL, 0, p, &e), e);
+    unsigned long n = model->n_encoded;
+    assert_ok(draw(&unet, 1, p, &e), e);
+    assert_int_equal(model->n_encoded, n);
+    assert_ok(draw(&whole, 1, first, &e), e);
+    assert_true(model->n_encoded > n);
+    n = model->n_encoded;
+    assert_ok(draw(&whole, 1, p, &e), e);
+    assert_int_equal(model->n_encoded, n);
+    assert_memory_equal(p, first, N_PIXELS);
+    assert_ok(draw(&half, 1, p, &e), e);
+    assert_true(model->n_encoded > n);
+    n = model->n_encoded;
+    free(file("text.safetensors", "{" TEXT_LORA "}")); /* another file of that name */
+    assert_ok(draw(&whole, 1, p, &e), e);
+    assert_true(model->n_encoded > n && difference(p, first) > 0);
+    free(path);
+}
+
 /* The order changes roundings only; a file given twice at halves is the file. */
 static void test_stack(void **state)
 {
@@ -241,9 +269,9 @@ static void test_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_strength),
-                                       cmocka_unit_test(test_stack), cmocka_unit_test(test_misfits),
-                                       cmocka_unit_test(test_left_out),
-                                       cmocka_unit_test(test_memory)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_strength), cmocka_unit_test(test_remembered),
+        cmocka_unit_test(test_stack),    cmocka_unit_test(test_misfits),
+        cmocka_unit_test(test_left_out), cmocka_unit_test(test_memory)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
