@@ -58,6 +58,7 @@ static int make_hint(struct control_net *x, struct backend *b, const struct cont
 {
     struct tape *t = tape_new(r->precision);
     int64_t dim[4] = {1, p->height, p->width, 3};
+    tape_wrap(t, r->wrap);
     struct tensor *in = tape_input(t, DTYPE_F32, "picture", 4, dim);
     struct tensor *out = tape_keep(t, op_cast(t, controlnet_hint(t, &x->net, in), DTYPE_F32));
     int rc = memory_check(t, "the ControlNet's picture", e);

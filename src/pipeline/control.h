@@ -51,6 +51,7 @@ struct control_request {
     int n;
     int h, w; /* of the latent */
     enum dtype precision;
+    enum wrap wrap;            /* as the picture's */
     const atomic_bool *cancel; /* or NULL */
 };
 

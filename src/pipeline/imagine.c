@@ -105,6 +105,11 @@ static int check(const struct job *j, struct err *e)
     if (r->mask_seam < 0 || r->mask_padding < 0)
         return err_set(e, ERR_ARG, "seam %d, padding %d: both must be at least 0", r->mask_seam,
                        r->mask_padding);
+    if (r->mask_area && r->n_controls)
+        return err_set(
+            e, ERR_ARG,
+            "a ControlNet's picture shows the whole, not the mask's area alone; leave one "
+            "of the two out");
     if (r->mask_area && r->wrap)
         return err_set(e, ERR_ARG,
                        "only the mask's area is to be drawn, which has no sides that could fit "
@@ -370,7 +375,7 @@ static int open_guides(struct job *j, struct err *e)
 {
     const struct imagine_request *r = j->r;
     struct control_request x = {j->m, r->controls,  r->n_controls, j->h,
-                                j->w, r->precision, r->cancel};
+                                j->w, r->precision, r->wrap,       r->cancel};
     struct reference_request y = {j->m,          r->references, r->n_references,
                                   j->cond.n > 1, r->precision,  r->cancel};
     int rc = control_open(&j->control, j->b, &x, e);

@@ -214,6 +214,17 @@ static void reference_errors(void **state)
     program_release(&p);
 }
 
+static void a_masks_area_has_no_control(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    program_run(&p,
+                DRAW("--image", "edges.png", "--mask", "edges.png", "--mask-area", "--control",
+                     "net=edges.png"),
+                2, "leave one of the two out");
+    program_release(&p);
+}
+
 static void errors_say_what_to_do(void **state)
 {
     (void)state;
@@ -243,6 +254,7 @@ int main(void)
         cmocka_unit_test(what_is_gone_is_left_out),
         cmocka_unit_test(references_are_drawn_and_drawn_again),
         cmocka_unit_test(reference_errors),
+        cmocka_unit_test(a_masks_area_has_no_control),
         cmocka_unit_test(errors_say_what_to_do),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

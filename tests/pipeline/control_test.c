@@ -71,7 +71,7 @@ static int teardown(void **state)
 
 static int try_open(struct control *c, const struct imagine_control *x, int n, struct err *e)
 {
-    struct control_request r = {m, x, n, 8, 8, DTYPE_F32, NULL};
+    struct control_request r = {m, x, n, 8, 8, DTYPE_F32, WRAP_NONE, NULL};
     *e = (struct err){0};
     return control_open(c, b, &r, e);
 }
