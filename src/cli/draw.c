@@ -21,6 +21,7 @@
 #include "cli/terminal.h"
 #include "cpu/cpu.h"
 #include "pipeline/image_model.h"
+#include "pipeline/imagine_recipe.h"
 #include "pipeline/preview.h"
 
 #include <inttypes.h>
@@ -121,18 +122,9 @@ static const char *model_hash(struct drawing *d)
 static void make_recipe(const struct drawing *d, int i, const char *hash, struct recipe *out)
 {
     const struct imagine_request *r = &d->s.request;
-    recipe_init(out);
-    recipe_set(&out->prompt, r->prompt);
-    recipe_set(&out->negative, r->negative);
-    sampling_recipe(r, i, out);
+    imagine_recipe(r, i, out);
     recipe_set(&out->model, d->model_name);
     recipe_set(&out->model_hash, hash);
-    recipe_set(&out->precision, dtype_name(r->precision));
-    recipe_set(&out->version, "lar " LAR_VERSION);
-    out->width = r->width;
-    out->height = r->height;
-    out->clip_skip = r->clip_skip;
-    recipe_set(&out->tileable, d->s.tileable);
     parts_recipe(&d->s.parts, out);
     loras_to_recipe(&d->s.loras, out);
     source_recipe(&d->s.source, r, out);

@@ -16,8 +16,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define MAX_SIGMAS_TEXT (32 * SCHEDULE_MAX_STEPS)
-
 static bool given(const struct sampling_source *f, enum option id)
 {
     return f->o->value[id].given;
@@ -187,30 +185,4 @@ int sampling_request(const struct sampling *s, const struct sampling_source *fro
     r->variation = s->variation;
     r->variation_strength = s->variation_strength;
     return choose_names(from, d, r, e);
-}
-
-void sampling_recipe(const struct imagine_request *r, int picture, struct recipe *out)
-{
-    struct imagine_seeds seeds = imagine_seeds(r, picture);
-    recipe_set(&out->sampler, sampler_name(r->sampler));
-    recipe_set(&out->rng, noise_kind_name(r->noise));
-    out->steps = r->steps;
-    out->guidance = r->guidance;
-    out->guidance_rescale = r->guidance_rescale > 0 ? r->guidance_rescale : -1;
-    out->eta = r->eta;
-    out->has_seed = true;
-    out->seed = seeds.seed;
-    out->variation_strength = r->variation_strength > 0 ? r->variation_strength : -1;
-    out->variation_seed = seeds.variation;
-    if (!r->sigmas) {
-        recipe_set(&out->schedule, schedule_name(r->schedule));
-        return;
-    }
-    struct buf b;
-    buf_init(&b, MAX_SIGMAS_TEXT);
-    for (int i = 0; i < r->steps; i++)
-        buf_printf(&b, "%.9g,", r->sigmas[i]);
-    buf_append_char(&b, '0');
-    recipe_set(&out->sigmas, buf_str(&b));
-    buf_release(&b);
 }

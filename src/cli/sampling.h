@@ -40,7 +40,4 @@ int sampling_n_pictures(const struct sampling *s, const struct options *o);
 int sampling_request(const struct sampling *s, const struct sampling_source *from,
                      const struct distilled *d, struct imagine_request *r, struct err *e);
 
-/* The same for a picture's recipe. */
-void sampling_recipe(const struct imagine_request *r, int picture, struct recipe *out);
-
 #endif

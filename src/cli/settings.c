@@ -12,6 +12,7 @@
 #include "cli/options.h"
 #include "format/checkpoint.h"
 #include "pipeline/image_model.h"
+#include "pipeline/imagine_recipe.h"
 
 #include <errno.h>
 #include <math.h>
@@ -22,8 +23,6 @@
 
 #define MAX_PROMPT (1u << 20)
 #define LEAST_SIDE 64
-
-static const char *const wraps[] = {"none", "x", "y", "both"}; /* by enum wrap */
 
 static const char *text_of(const struct options *o, enum option id)
 {
@@ -212,10 +211,8 @@ static void choose_numbers(struct settings *s, const struct options *o)
     if (v[OPTION_CLIP_SKIP].given || from->clip_skip)
         r->clip_skip = v[OPTION_CLIP_SKIP].given ? (int)v[OPTION_CLIP_SKIP].whole : from->clip_skip;
     const char *tileable = v[OPTION_TILEABLE].given ? v[OPTION_TILEABLE].text : from->tileable;
-    for (size_t i = 0; tileable && i < sizeof(wraps) / sizeof(wraps[0]); i++)
-        if (strcmp(wraps[i], tileable) == 0)
-            r->wrap = (enum wrap)i;
-    s->tileable = r->wrap ? wraps[r->wrap] : NULL;
+    if (tileable)
+        wrap_parse(tileable, &r->wrap); /* an unknown one of a recipe is none */
     const char *precision = v[OPTION_PRECISION].given ? v[OPTION_PRECISION].text : from->precision;
     if (precision && strcmp(precision, "f32") == 0)
         r->precision = DTYPE_F32;

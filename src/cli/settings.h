@@ -28,7 +28,6 @@ struct settings {
     struct parts parts; /* after settings_open_model() */
     struct guides guides;
     struct sampling sampling;
-    const char *tileable;            /* static: as the recipe says it, NULL: no */
     struct imagine_request standard; /* before options and recipe say what the picture is */
     struct imagine_request request;  /* strings borrowed from here and from the options */
 };

@@ -66,11 +66,11 @@ void program_start(struct program *p, const char *const *args)
     sigaddset(&none, SIGTERM);
     posix_spawnattr_setsigdefault(&how, &none);
     posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    int rc = posix_spawn(&p->pid, LAR, &files, &how, argv, environ);
+    int rc = posix_spawn(&p->pid, p->exe ? p->exe : LAR, &files, &how, argv, environ);
     posix_spawnattr_destroy(&how);
     posix_spawn_file_actions_destroy(&files);
     if (rc)
-        fail_msg("%s: %s", LAR, strerror(rc));
+        fail_msg("%s: %s", p->exe ? p->exe : LAR, strerror(rc));
 }
 
 static char *read_all(const char *path)
@@ -102,7 +102,7 @@ void program_release(struct program *p)
     }
     free(p->text);
     free(p->errors);
-    *p = (struct program){.dir = p->dir, .input = p->input, .out = p->out};
+    *p = (struct program){.exe = p->exe, .dir = p->dir, .input = p->input, .out = p->out};
 }
 
 void program_run(struct program *p, const char *const *args, int code, const char *part)
@@ -113,6 +113,6 @@ void program_run(struct program *p, const char *const *args, int code, const cha
     if (p->code != code || !strstr(code ? p->errors : p->text, part))
         fail_msg("wanted %d and \"%s\", got %d\n%s%s", code, part, p->code, p->text, p->errors);
     /* One sentence, behind whatever progress there was. */
-    if (code && (strncmp(p->errors, "lar: ", 5) != 0 && !strstr(p->errors, "\nlar: ")))
+    if (code && !p->exe && (strncmp(p->errors, "lar: ", 5) != 0 && !strstr(p->errors, "\nlar: ")))
         fail_msg("not a sentence of lar: %s", p->errors);
 }

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 struct program {
+    const char *exe;   /* another program; NULL: lar */
     const char *dir;   /* its current folder; NULL: the test's */
     const char *input; /* a file for standard input; NULL: nothing */
     int out;           /* a descriptor for standard output; 0: kept in `text` */

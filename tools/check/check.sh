@@ -24,7 +24,7 @@ format() {
         return 0
         ;;
     esac
-    find src include tests fuzz bench tools -name '*.[ch]' 2>/dev/null |
+    find src include tests fuzz bench tools examples -name '*.[ch]' 2>/dev/null |
         xargs "$tool" --dry-run -Werror
 }
 

@@ -1,4 +1,5 @@
-"""The two sizes Spark is trained in. `full` fits one data-centre GPU in 25 minutes, `small` a CPU."""
+"""The sizes Spark is trained in. `full` fits one data-centre GPU in 25 minutes, `medium` a CPU with bf16
+matrix units (AMX), `small` any other CPU."""
 
 COLOURS = {
     "white": (255, 255, 255), "black": (24, 24, 28), "grey": (150, 152, 158),
@@ -27,6 +28,27 @@ PRESETS = {
         "text": {"hidden": 256, "layers": 4, "heads": 4, "positions": 32},
         "unet": {"channels": (96, 160, 256), "layers": 2, "heads": (3, 5, 8), "groups": 32},
         "diffusion": {"batch": 512, "lr": 6e-4, "steps": 60000, "minutes": 14},
+    },
+    "medium": {
+        "size": 256,
+        "concepts": "concepts.txt",
+        "learn_all": True,              # those marked ~ too
+        "sets": ("fluent",),
+        "wobble": 0.015, "scale": (0.66, 0.82),
+        "flip": 0.5, "turn": 12,        # the chance of a mirrored object, and its greatest slant in degrees
+        "pictures": 14000,
+        "extra": 2500,
+        "names": 0.6,
+        "kinds": {"one": 0.62, "count": 0.19, "pair": 0.19},
+        "styles": {"plain": 1.0},
+        "backgrounds": ("white", "black", "grey", "red", "yellow", "green", "blue", "light blue",
+                        "purple", "pink"),
+        "merges": 900,
+        "vae": {"channels": (32, 64, 96, 128), "groups": 16, "batch": 16, "crop": 96,
+                "lr": 1.2e-3, "steps": 12000, "minutes": 28},
+        "text": {"hidden": 128, "layers": 2, "heads": 2, "positions": 32},
+        "unet": {"channels": (64, 128, 192), "layers": 1, "heads": (2, 4, 6), "groups": 16},
+        "diffusion": {"batch": 32, "lr": 1e-3, "steps": 60000, "minutes": 75},
     },
     "small": {
         "size": 128,

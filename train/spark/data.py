@@ -122,32 +122,34 @@ def held_out(*words):
 
 
 def compose(rng, concepts, preset):
-    """One composition: {"kind", "objects": [(concept index, x, y, scale, hue or None)], "background", ...}."""
+    """One composition: {"kind", "objects": [(concept index, x, y, scale, hue or None, mirrored, degrees)], "background", ...}."""
     kind = rng.choices(list(preset["kinds"]), list(preset["kinds"].values()))[0]
     palette = preset["backgrounds"] or list(COLOURS)
     background = "white" if rng.random() < 0.3 else rng.choice(palette)
     a = rng.randrange(len(concepts))
     scene = {"kind": kind, "background": background,
              "style": rng.choices(list(preset["styles"]), list(preset["styles"].values()))[0]}
-    wobble, size = preset["wobble"], preset["scale"]
+    wobble, size, turn = preset["wobble"], preset["scale"], preset.get("turn", 0)
+    pose = lambda: (rng.random() < preset.get("flip", 0), rng.uniform(-turn, turn))     # noqa: E731
     jitter = lambda v: v + rng.uniform(-wobble, wobble)     # noqa: E731
     if kind == "one" or kind == "coloured":
         hue = rng.choice(list(HUES)) if kind == "coloured" else None
-        scene["objects"] = [(a, jitter(0.5), jitter(0.5), rng.uniform(*size), hue)]
+        scene["objects"] = [(a, jitter(0.5), jitter(0.5), rng.uniform(*size), hue, *pose())]
     elif kind == "placed":
         scene["place"] = rng.choice(list(PLACES))
         x, y = PLACES[scene["place"]]
-        scene["objects"] = [(a, jitter(x), jitter(y), rng.uniform(0.44, 0.5), None)]
+        scene["objects"] = [(a, jitter(x), jitter(y), rng.uniform(0.44, 0.5), None, *pose())]
     elif kind == "count":
         scene["count"] = rng.choices([2, 3, 4], [3, 2, 1])[0]
-        scene["objects"] = [(a, jitter(x), jitter(y), rng.uniform(0.36, 0.42), None)
+        scene["objects"] = [(a, jitter(x), jitter(y), rng.uniform(0.36, 0.42), None, *pose())
                             for x, y in SPOTS[scene["count"]]]
     else:
         b = rng.randrange(len(concepts))
         scene["relation"] = rng.choice(["left", "above"])
         (ax, ay), (bx, by) = ((0.27, 0.5), (0.73, 0.5)) if scene["relation"] == "left" else \
             ((0.5, 0.27), (0.5, 0.73))
-        scene["objects"] = [(a, jitter(ax), jitter(ay), 0.44, None), (b, jitter(bx), jitter(by), 0.44, None)]
+        scene["objects"] = [(a, jitter(ax), jitter(ay), 0.44, None, *pose()),
+                            (b, jitter(bx), jitter(by), 0.44, None, *pose())]
     names = [concepts[o[0]]["name"] for o in scene["objects"]]
     scene["names"] = names
     scene["heldout"] = held_out(names[0], background) or (kind == "pair" and held_out(*names))
@@ -239,13 +241,18 @@ def recolour(sprite, hue):
 def draw(scene, concepts, size, cache={}):
     ground = COLOURS[scene["background"]]
     canvas = Image.new("RGB", (size, size), ground)
-    for index, x, y, scale, hue in scene["objects"]:
+    for index, x, y, scale, hue, mirrored, degrees in scene["objects"]:
         path = concepts[index]["file"]
         if path not in cache:
             cache[path] = load_sprite(path)
         sprite = recolour(cache[path], hue) if hue else cache[path]
         side = max(8, round(size * scale))
-        sprite = sprite.convert("RGBa").resize((side, side), Image.Resampling.LANCZOS).convert("RGBA")
+        sprite = sprite.convert("RGBa").resize((side, side), Image.Resampling.LANCZOS)
+        if mirrored:
+            sprite = ImageOps.mirror(sprite)
+        if degrees:
+            sprite = sprite.rotate(degrees, Image.Resampling.BICUBIC)
+        sprite = sprite.convert("RGBA")
         canvas.paste(sprite, (round(size * x - side / 2), round(size * y - side / 2)), sprite)
     if scene["style"] == "pixel art":
         small = canvas.resize((32, 32), Image.Resampling.BOX).quantize(24).convert("RGB")

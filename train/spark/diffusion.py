@@ -124,7 +124,7 @@ def train(args, preset):
         mine.write_text(json.dumps(bpe.train((c for r in records for c in r["captions"]), preset["merges"])))
         mine.replace(merges)
     tokens = bpe.Bpe.load(args.out)
-    data = Set(args.out, tokens, length, "train", read_concepts(preset["concepts"], drawn_only=True))
+    data = Set(args.out, tokens, length, "train", read_concepts(preset["concepts"], not preset.get("learn_all")))
     torch.manual_seed(args.seed)
     text, unet = (m.to(device()) for m in build(preset, len(tokens.tokens)))
     unet.to(memory_format=torch.channels_last)
