@@ -200,6 +200,7 @@ static int run_pass(struct pass *p, struct err *e)
 {
     int64_t rows = band_rows(p->b, p->s, p->in), halo = vae_step_halo(p->s);
     int rc = 0;
+    p->t = NULL;
     if (p->b->wrap & WRAP_Y) {
         take_rows(p, 0, halo, p->head);
         take_rows(p, -halo, halo, p->carry);
@@ -225,15 +226,16 @@ static int run_step(struct pass *p, int i, struct err *e)
     if (!same && !out.data)
         rc = ERR_NOMEM;
     p->out = same ? p->in : &out;
-    for (p->n_known = 0; !rc && vae_step_norm(p->s, p->n_known); p->n_known++) {
-        struct moments *m = &p->moments[p->n_known];
-        size_t n_group = (size_t)vae_step_norm(p->s, p->n_known)->n_group;
-        *m = (struct moments){mem_alloc(n_group * sizeof(double)),
-                              mem_alloc(n_group * sizeof(double)), 0};
+    bool last = false;
+    for (int k = 0; !rc && !last; k++) {
+        const struct norm *next = vae_step_norm(p->s, k);
+        size_t size = next ? (size_t)next->n_group * sizeof(double) : 0;
+        if (next)
+            p->moments[k] = (struct moments){mem_alloc(size), mem_alloc(size), 0};
+        last = !next;
+        p->n_known = k;
         rc = run_pass(p, e);
     }
-    if (!rc)
-        rc = run_pass(p, e);
     for (int k = 0; k < MAX_NORM; k++) {
         free(p->moments[k].mean);
         free(p->moments[k].var);
@@ -241,6 +243,7 @@ static int run_step(struct pass *p, int i, struct err *e)
     }
     free(p->carry);
     free(p->head);
+    p->out = NULL;
     if (!same && !rc) {
         band_map_release(p->in);
         *p->in = out;
