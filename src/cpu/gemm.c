@@ -24,6 +24,7 @@
 #define MAX_GROUPS 8  /* of rows in a tile */
 #define GROUP      16 /* rows in the largest group */
 #define NARROW     64 /* pictures less wide are copied so that all rows lie equally far apart */
+#define STREAM     ((size_t)8 << 20) /* larger results do not wait in L2 for their reader */
 #define CONVERT    4096
 
 struct gemm {
@@ -195,6 +196,7 @@ static void finish(const struct gemm *g, const struct part *p, const float *sums
         .out_stride = (long)dtype_row_size(g->out->type, g->n_out),
         .rows = n,
         .n = p->n,
+        .stream = tensor_size(g->out) > STREAM,
     };
     if (!g->residual || g->residual_rows == 1) {
         if (g->residual) {

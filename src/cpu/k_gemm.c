@@ -135,17 +135,24 @@ void K(gemm_f32)(const struct gemm_tile *g)
     TILES(tile_f32);
 }
 
-#if defined(SIMD_AMX)
 void K(begin_products)(void)
 {
+#if defined(SIMD_AMX)
     amx_begin();
+#endif
 }
 
 void K(end_products)(void)
 {
+#if defined(SIMD_BF16)
+    vp_stream_end();
+#endif
+#if defined(SIMD_AMX)
     amx_end();
+#endif
 }
 
+#if defined(SIMD_AMX)
 /* 32 x 32 sums in four tile registers; each step of 32 products per sum reads two tiles of `a` and
  * two of w. With 16 rows or columns, half or a quarter of that. */
 SIMD void tile_amx(const struct gemm_tile *g, const bool two_rows, const bool two_cols)
@@ -210,26 +217,17 @@ void K(gemm_bf16)(const struct gemm_tile *g)
     else
         tile_amx(g, false, false);
 }
-#else
-void K(begin_products)(void)
-{
-}
-
-void K(end_products)(void)
-{
-}
-#if defined(SIMD_BF16)
+#elif defined(SIMD_BF16)
 void K(gemm_bf16)(const struct gemm_tile *g)
 {
     TILES(tile_bf16);
 }
 #endif
-#endif
 
 enum added { NOTHING, FLOATS, BF16S };
 
-SIMD void finish_vector(const struct finish_tile *f, const enum added residual, const bool to_f32,
-                        long row, long i, int n)
+/* sums + bias + residual of n columns from column i on. */
+SIMD vf finished(const struct finish_tile *f, const enum added residual, long row, long i, int n)
 {
     const float *sums = f->sums + row * f->lds + i;
     const char *r = f->residual + row * f->residual_stride;
@@ -238,19 +236,45 @@ SIMD void finish_vector(const struct finish_tile *f, const enum added residual, 
         x = vf_add(x, n == VF_N ? vf_load(f->bias + i) : vf_load_n(f->bias + i, n));
     if (residual != NOTHING)
         x = vf_add(x, load_activations(r, residual == FLOATS ? DTYPE_F32 : DTYPE_BF16, i, n));
-    store_activations(f->out + row * f->out_stride, to_f32 ? DTYPE_F32 : DTYPE_BF16, i, n, x);
+    return x;
 }
+
+#if defined(SIMD_BF16)
+/* Two vectors at a time, lines of 64 bytes. Returns how many columns that were. */
+SIMD long finish_lines(const struct finish_tile *f, const enum added residual, long row)
+{
+    uint16_t *out = (uint16_t *)(f->out + row * f->out_stride);
+    const bool stream = f->stream && (uintptr_t)out % 64 == 0;
+    long i = 0;
+    for (; i + 2 * VF_N <= f->n; i += 2 * VF_N) {
+        vp x = vp_from_f32(finished(f, residual, row, i, VF_N),
+                           finished(f, residual, row, i + VF_N, VF_N));
+        if (stream)
+            vp_stream(out + i, x);
+        else
+            vp_store(out + i, x);
+    }
+    return i;
+}
+#endif
 
 /* `residual` and `to_f32` are constants where this is inlined. */
 SIMD void finish_rows(const struct finish_tile *tile, const enum added residual, const bool to_f32)
 {
     const struct finish_tile f = *tile;
+    const enum dtype type = to_f32 ? DTYPE_F32 : DTYPE_BF16;
     for (long row = 0; row < f.rows; row++) {
+        char *out = f.out + row * f.out_stride;
         long i = 0;
+#if defined(SIMD_BF16)
+        if (!to_f32)
+            i = finish_lines(&f, residual, row);
+#endif
         for (; i + VF_N <= f.n; i += VF_N)
-            finish_vector(&f, residual, to_f32, row, i, VF_N);
-        if (i < f.n)
-            finish_vector(&f, residual, to_f32, row, i, (int)(f.n - i));
+            store_activations(out, type, i, VF_N, finished(&f, residual, row, i, VF_N));
+        int n = (int)(f.n - i);
+        if (n)
+            store_activations(out, type, i, n, finished(&f, residual, row, i, n));
     }
 }
 

@@ -24,11 +24,11 @@ const struct kernels K(kernels) = {
 #if defined(SIMD_AMX)
              .mr = 2 * AMX_ROWS,
              .nr = 2 * VF_N,
-             .n = 8 * VF_N,
+             .n = 20 * VF_N,
              .k_step = AMX_K,
              .group = AMX_ROWS,
              .part = 4 * AMX_K,
-             .cache = 768 * 1024},
+             .cache = 1000 * 1024},
 #else
              .mr = GEMM_MR,
              .nr = GEMM_NV * VF_N,

@@ -70,6 +70,7 @@ struct finish_tile {
     char *out; /* row stride out_stride bytes */
     long out_stride;
     long rows, n;
+    bool stream; /* out is too large for the caches; end_products() makes it visible */
 };
 
 /* One block of keys in online softmax (Milakov and Gimelshein, arXiv:1805.02867): replaces

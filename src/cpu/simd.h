@@ -215,6 +215,16 @@ SIMD void vp_store(uint16_t *p, vp x)
 {
     _mm512_storeu_si512(p, x);
 }
+/* To memory that is not read again before the caches have forgotten it; p is a multiple of 64
+ * bytes. vp_stream_end() before other threads may read it. */
+SIMD void vp_stream(uint16_t *p, vp x)
+{
+    _mm512_stream_si512((void *)p, x);
+}
+SIMD void vp_stream_end(void)
+{
+    _mm_sfence();
+}
 SIMD vf vp_dot(vf acc, vp a, vp b)
 {
     return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
