@@ -1,11 +1,15 @@
 # What `cmake --install` puts where, below the prefix and DESTDIR: the program, its manual page, what
-# shells complete by, and Spark, which the program finds relative to itself.
+# shells complete by, the library with its header and pkg-config file, and Spark, which the program finds relative to itself.
 include(GNUInstallDirs)
 # Where the program looks for the model that comes with it.
 set_source_files_properties(${CMAKE_SOURCE_DIR}/src/cli/model_path.c PROPERTIES COMPILE_DEFINITIONS
     "LAR_SOURCE_DIR=\"${CMAKE_SOURCE_DIR}\";LAR_DATA_DIR=\"${CMAKE_INSTALL_FULL_DATADIR}\"")
 install(TARGETS lar RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(FILES include/lar.h TYPE INCLUDE OPTIONAL)
+install(TARGETS lar_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES include/lar.h TYPE INCLUDE)
+file(RELATIVE_PATH LAR_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+configure_file(${CMAKE_SOURCE_DIR}/cmake/lar.pc.in ${CMAKE_BINARY_DIR}/lar.pc @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/lar.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES docs/lar.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES models/spark/spark.gguf DESTINATION ${CMAKE_INSTALL_DATADIR}/lar/models OPTIONAL)
 

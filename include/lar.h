@@ -146,6 +146,8 @@ struct lar_draw {
     int mask_area;                   /* draw only the mask's surroundings, at the full size */
     int mask_padding;                /* pixels around the mask to draw with it */
     const char *tileable; /* "x", "y", "both": the sides fit together; NULL: they need not */
+    const char *const *embeddings; /* files of textual inversions, by their names in the prompts */
+    int n_embeddings;
     const struct lar_lora *loras;
     int n_loras;
     const struct lar_control *controls;

@@ -224,6 +224,8 @@ static int make_request(struct drawing *x, struct err *e)
     r->variation = d->variation;
     r->variation_strength = d->variation_strength;
     r->clip_skip = d->clip_skip;
+    r->embeddings = d->embeddings;
+    r->n_embeddings = d->n_embeddings;
     r->cancel = &x->m->lar->cancel;
     r->on_progress = d->on_progress ? on_progress : NULL;
     r->on_preview = d->on_preview ? on_preview : NULL;
