@@ -130,6 +130,7 @@ static void make_recipe(const struct drawing *d, int i, const char *hash, struct
     source_recipe(&d->s.source, r, out);
     recipe_set(&out->embeddings, d->s.embeddings.hashes);
     guides_recipe(&d->s.guides, out);
+    enlarging_recipe(&d->s.enlarging, out);
 }
 
 /* The recipe as JSON, with what only this run knows. */

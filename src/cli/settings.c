@@ -112,6 +112,7 @@ void settings_release(struct settings *s)
 {
     recipe_release(&s->from);
     guides_release(&s->guides);
+    enlarging_release(&s->enlarging);
     sampling_release(&s->sampling);
     source_release(&s->source);
     parts_release(&s->parts);
@@ -271,6 +272,10 @@ int settings_request(struct settings *s, const struct options *o, const struct i
     int rc = source_extend(&s->source, image_model_factor(m), e);
     source_request(&s->source, r);
     guides_request(&s->guides, r);
+    struct enlarging_source hires = {o, &s->from, s->from_path, checkpoint_path(m->file)};
+    if (!rc)
+        rc = enlarging_read(&s->enlarging, &hires, e);
+    r->hires = s->enlarging.hires;
     if (!rc)
         rc = loras_find(&s->loras, checkpoint_path(m->file), s->from_path, e);
     r->loras = s->loras.request;

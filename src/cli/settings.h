@@ -4,6 +4,7 @@
 #ifndef LAR_CLI_SETTINGS_H
 #define LAR_CLI_SETTINGS_H
 
+#include "cli/enlarging.h"
 #include "cli/guides.h"
 #include "cli/embeddings.h"
 #include "cli/loras.h"
@@ -27,6 +28,7 @@ struct settings {
     struct embedding_files embeddings;
     struct parts parts; /* after settings_open_model() */
     struct guides guides;
+    struct enlarging enlarging;
     struct sampling sampling;
     struct imagine_request standard; /* before options and recipe say what the picture is */
     struct imagine_request request;  /* strings borrowed from here and from the options */

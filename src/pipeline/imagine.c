@@ -292,7 +292,7 @@ static int preview(struct job *j, struct err *e)
 static int start(struct job *j, struct shot *s, struct err *e)
 {
     const struct imagine_request *r = j->r;
-    if (r->image && !(r->mask && r->strength == 1))
+    if ((r->image || r->latent) && !(r->mask && r->strength == 1))
         return sampler_start_image(&s->sampler, j->image, r->strength, s->x, e);
     sampler_start(&s->sampler, s->x);
     return 0;
@@ -340,6 +340,8 @@ static int open_shot(struct job *j, int i, int picture, struct err *e)
 static int finish(struct job *j, const struct shot *s, int picture, struct err *e)
 {
     struct picture p = {0};
+    if (j->r->on_drawn)
+        return j->r->on_drawn(s->x, picture, j->r->ctx);
     int rc = progress(j, IMAGINE_DECODE, &s->sampler, picture);
     if (!rc)
         rc = decode(j, s->x, &p, e);
@@ -390,7 +392,9 @@ static int open_source(struct job *j, struct err *e)
                                 j->w,         r->mask_seam, r->mask_area, r->mask_padding,
                                 r->precision, r->cancel,    r->wrap};
     int rc = inpaint_wanted(j->m, r->mask) ? inpaint_open(&j->inpaint, j->b, &x, e) : 0;
-    if (rc || !r->image)
+    if (!rc && r->latent)
+        memcpy(j->image, r->latent, j->n * sizeof(*j->image));
+    if (rc || !r->image || r->latent)
         return rc;
     struct codec_encode source = {.m = j->m,
                                   .picture = r->mask ? &j->inpaint.source : r->image,
@@ -489,6 +493,8 @@ int imagine(struct image_model *m, struct backend *b, const struct imagine_reque
             struct err *e)
 {
     struct job j = {.m = m, .b = b, .r = r};
+    if (r->hires.scale != 0) /* NOLINT: off */
+        return hires_imagine(m, b, r, e);
     int rc = prepare(&j, e);
     for (int i = 0; !rc && i < r->n_pictures; i += j.together)
         rc = draw(&j, i, e);

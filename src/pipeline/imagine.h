@@ -8,6 +8,7 @@
 #ifndef LAR_PIPELINE_IMAGINE_H
 #define LAR_PIPELINE_IMAGINE_H
 
+#include "pipeline/hires.h"
 #include "pipeline/lora_stack.h"
 #include "pipeline/noise.h"
 #include "pipeline/schedule.h"
@@ -54,6 +55,7 @@ struct imagine_request {
     int n_pictures;              /* >= 1 */
     int clip_skip;               /* as A1111: 1 is the usual last state, 2 leaves one more out */
     const struct picture *image; /* start from this picture, scaled and cropped to fit; or NULL */
+    const float *latent;         /* start from this [h / factor, w / factor, c] in place; or NULL */
     double strength;             /* 0 < strength <= 1: how much of it is drawn anew */
     const struct imagine_control *controls; /* ControlNets, pipeline/control.h; they add up */
     int n_controls;
@@ -66,6 +68,7 @@ struct imagine_request {
     const struct imagine_reference *references; /* styles and faces, pipeline/reference.h */
     int n_references;
     enum wrap wrap;                /* tileable: the picture goes on at its other side */
+    struct imagine_hires hires;    /* draw again at a larger size */
     const char *const *embeddings; /* files of textual inversions, pipeline/embedding.h */
     int n_embeddings;
     enum dtype precision; /* of activations: DTYPE_F32 or DTYPE_BF16 */
@@ -75,6 +78,9 @@ struct imagine_request {
     /* The finished picture, owned by imagine(); copy or write it. RGB of the request's size; with
      * a mask it has the source's alpha, with mask_area the source's size. */
     int (*on_picture)(const struct picture *p, int i, uint64_t seed, void *ctx);
+    /* In place of decoding and on_picture: takes the finished latent, [h / factor, w / factor, c].
+     */
+    int (*on_drawn)(const float *latent, int i, void *ctx);
     /* What the picture will look like after this step of it (preview.h), owned by imagine(). NULL:
      * no previews. They take at most this share of the time; 0: one after each step. */
     int (*on_preview)(const struct picture *p, int step, void *ctx);

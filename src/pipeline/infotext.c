@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "pipeline/noise.h"
+#include "pipeline/hires.h"
 #include "pipeline/lora_tag.h"
 #include "pipeline/recipe.h"
 #include "pipeline/recipe_guides.h"
@@ -218,6 +219,34 @@ static void append_mask(struct buf *b, const struct recipe_mask *m)
     buf_release(&value);
 }
 
+/* A1111 has one strength: of the larger drawing, where there is no picture it starts from. */
+static void append_hires(struct buf *b, const struct recipe *r)
+{
+    if (r->hires <= 0)
+        return;
+    append_number_param(b, r->strength < 0 ? "Denoising strength" : "Hires denoising strength",
+                        r->hires_strength, r->hires_strength >= 0);
+    append_number_param(b, "Hires upscale", r->hires, true);
+    append_number_param(b, "Hires steps", r->hires_steps, r->hires_steps >= 1);
+    enum hires_kind kind = r->hires_upscaler ? hires_parse(r->hires_upscaler) : N_HIRES;
+    append_param(b, "Hires upscaler", kind != N_HIRES ? hires_label(kind) : r->hires_upscaler);
+}
+
+/* After reading: the other way round. */
+static void sort_strengths(struct recipe *r)
+{
+    if (r->hires <= 0 || r->source || r->source_hash || r->hires_strength >= 0)
+        return;
+    r->hires_strength = r->strength;
+    r->strength = -1;
+}
+
+static void set_hires_upscaler(struct recipe *r, const char *name)
+{
+    enum hires_kind kind = hires_parse(name);
+    recipe_set(&r->hires_upscaler, kind != N_HIRES ? hires_name(kind) : name);
+}
+
 static void append_settings(struct buf *b, const struct recipe *r)
 {
     append_number_param(b, "Steps", r->steps, r->steps >= 1);
@@ -243,6 +272,7 @@ static void append_settings(struct buf *b, const struct recipe *r)
         append_number_param(b, "Variation seed strength", r->variation_strength, true);
     }
     append_number_param(b, "Denoising strength", r->strength, r->strength >= 0);
+    append_hires(b, r);
     append_number_param(b, "Clip skip", r->clip_skip, r->clip_skip >= 2);
     append_param(b, "Tiling", r->tileable && !strcmp(r->tileable, "both") ? "True" : r->tileable);
     append_param(b, "Init image hash", r->source_hash);
@@ -430,6 +460,8 @@ static void set_param(struct recipe *r, struct span key, char *value)
                    {"Eta", &r->eta, 1},
                    {"Eta DDIM", &r->eta, 1},
                    {"Variation seed strength", &r->variation_strength, 1},
+                   {"Hires upscale", &r->hires, HIRES_MAX_SCALE},
+                   {"Hires denoising strength", &r->hires_strength, 1},
                    {"Denoising strength", &r->strength, 1}};
     char name[32] = "";
     if (key.n < sizeof name)
@@ -455,6 +487,10 @@ static void set_param(struct recipe *r, struct span key, char *value)
         set_size(r, value);
     else if (!strcmp(name, "Clip skip"))
         r->clip_skip = parse_count(value);
+    else if (!strcmp(name, "Hires steps"))
+        r->hires_steps = parse_count(value);
+    else if (!strcmp(name, "Hires upscaler"))
+        set_hires_upscaler(r, value);
     else if (!strcmp(name, "Tiling"))
         recipe_set(&r->tileable, tiling(value));
     else if (!strcmp(name, "RNG"))
@@ -517,5 +553,6 @@ int infotext_read(struct recipe *r, const char *text)
         set_param(r, key, plain);
         free(plain);
     }
+    sort_strengths(r);
     return n < 3 ? 0 : n;
 }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "format/picture.h"
+#include "pipeline/hires.h"
 #include "pipeline/infotext.h"
 #include "pipeline/recipe_guides.h"
 
@@ -25,6 +26,8 @@ void recipe_init(struct recipe *r)
                          .eta = -1,
                          .upscale = -1,
                          .strength = -1,
+                         .hires = -1,
+                         .hires_strength = -1,
                          .variation_strength = -1};
 }
 
@@ -84,15 +87,15 @@ struct fields {
     struct {
         const char *key;
         char **field;
-    } strings[19];
+    } strings[20];
     struct {
         const char *key;
         int *field;
-    } counts[4];
+    } counts[5];
     struct {
         const char *key;
         double *field, max;
-    } numbers[6];
+    } numbers[8];
 };
 
 static struct fields fields_of(struct recipe *r)
@@ -114,17 +117,21 @@ static struct fields fields_of(struct recipe *r)
                     {"upscaler", &r->upscaler},
                     {"tileable", &r->tileable},
                     {"extend", &r->extend},
+                    {"hires_upscaler", &r->hires_upscaler},
                     {"vae", &r->vae},
                     {"text_encoder", &r->text_encoder[0]},
                     {"text_encoder_2", &r->text_encoder[1]}},
         .counts = {{"steps", &r->steps},
                    {"width", &r->width},
                    {"height", &r->height},
-                   {"clip_skip", &r->clip_skip}},
+                   {"clip_skip", &r->clip_skip},
+                   {"hires_steps", &r->hires_steps}},
         .numbers = {{"guidance", &r->guidance, RECIPE_MAX_GUIDANCE},
                     {"guidance_rescale", &r->guidance_rescale, 1},
                     {"eta", &r->eta, 1},
                     {"strength", &r->strength, 1},
+                    {"hires", &r->hires, HIRES_MAX_SCALE},
+                    {"hires_strength", &r->hires_strength, 1},
                     {"upscale", &r->upscale, RECIPE_MAX_UPSCALE},
                     {"variation_strength", &r->variation_strength, 1}},
     };

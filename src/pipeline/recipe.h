@@ -49,6 +49,7 @@ struct recipe {
     char *version;   /* the program: "lar 0.1.0" */
     struct recipe_lora *loras;
     int n_loras;
+    char *hires_upscaler;        /* a name of pipeline/hires.h or of a network; with `hires` */
     char *extend;                /* how far beyond the source's sides: margins_text() */
     struct recipe_mask mask;     /* which part of the source was drawn */
     struct recipe_guide *guides; /* pipeline/recipe_guides.h */
@@ -60,6 +61,9 @@ struct recipe {
     double guidance_rescale;   /* 0..1 */
     double eta;                /* 0..1; < 0: the sampler's usual one */
     double strength;           /* 0..1; < 0: drawn from noise alone */
+    double hires;              /* times as large it was drawn again; < 0: it was not */
+    double hires_strength;     /* 0..1 */
+    int hires_steps;           /* >= 1 */
     double variation_strength; /* 0..1; <= 0: no variation */
     double upscale;            /* how many times; <= 0: not enlarged */
     bool has_seed;

@@ -370,6 +370,32 @@ static void test_parts(void **state)
     program_release(&p);
 }
 
+static void test_hires(void **state)
+{
+    (void)state;
+    struct program p = {.dir = dir};
+    struct recipe r;
+    program_run(&p,
+                DRAW("boat", "-s5", "-o", "a.png", "--hires", "1.5:0.5", "--hires-steps", "4",
+                     "--hires-upscaler", "Lanczos"),
+                0, "");
+    struct picture a = load("a.png", &r);
+    assert_true(a.width == 96 && a.height == 96 && r.width == 64 && r.height == 64);
+    assert_true(r.hires == 1.5 && r.hires_strength == 0.5 && r.strength < 0); /* NOLINT */
+    assert_int_equal(r.hires_steps, 4);
+    assert_string_equal(r.hires_upscaler, "lanczos");
+    picture_release(&a);
+    recipe_release(&r);
+    program_run(&p, ARGS("draw", "--from", "a.png", "-m", model, "-o", "b.png"), 0, "");
+    check_same("a.png", "b.png", true);
+    program_run(&p, DRAW("boat", "--hires", "9"), 2, "--hires 9: wants the scale");
+    program_run(&p, DRAW("boat", "--hires", "2:0"), 2, "--hires 2:0: wants the scale");
+    program_run(&p, DRAW("boat", "--hires-steps", "9"), 2, "--hires-steps: has no effect without");
+    program_run(&p, DRAW("boat", "--hires", "2", "--hires-upscaler", "none-such"), 1,
+                "there is no upscaler none-such");
+    program_release(&p);
+}
+
 /* What the picture shows stays where it was, but for the seam. */
 static void test_extend(void **state)
 {
@@ -768,6 +794,7 @@ int main(void)
         cmocka_unit_test_setup(test_image, fresh_dir),
         cmocka_unit_test_setup(test_mask, fresh_dir),
         cmocka_unit_test_setup(test_extend, fresh_dir),
+        cmocka_unit_test_setup(test_hires, fresh_dir),
         cmocka_unit_test_setup(test_json, fresh_dir),
         cmocka_unit_test_setup(test_progress, fresh_dir),
         cmocka_unit_test_setup(test_long_prompt, fresh_dir),

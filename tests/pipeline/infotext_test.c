@@ -69,6 +69,32 @@ static void writes_what_a1111_writes(void **state)
     free(text);
 }
 
+static struct recipe read_text(const char *text);
+
+/* One strength, which is the larger drawing's unless the picture began with another. */
+static void hires(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "x\nSteps: 20, Sampler: Euler, Seed: 1, Denoising strength: 0.6, "
+        "Hires upscale: 1.5, Hires steps: 9, Hires upscaler: Latent (nearest)";
+    struct recipe r = read_text(text);
+    assert_true(r.hires == 1.5 && r.hires_strength == 0.6 && r.strength < 0); /* NOLINT */
+    assert_int_equal(r.hires_steps, 9);
+    assert_string_equal(r.hires_upscaler, "latent-nearest");
+    char *again = recipe_to_parameters(&r);
+    assert_string_equal(again, text);
+    free(again);
+    recipe_set(&r.source, "a.png");
+    r.strength = 0.4;
+    again = recipe_to_parameters(&r);
+    recipe_release(&r);
+    r = read_text(again);
+    assert_true(r.hires_strength == 0.6 && r.strength == 0.4); /* NOLINT */
+    free(again);
+    recipe_release(&r);
+}
+
 static struct recipe read_text(const char *text)
 {
     struct recipe r;
@@ -99,7 +125,8 @@ static void reads_what_a1111_wrote(void **state)
     assert_int_equal(r.width, 768);
     assert_int_equal(r.height, 512);
     assert_int_equal(r.clip_skip, 2);
-    assert_true(r.guidance == 7.5 && r.strength == 0.55);
+    assert_true(r.guidance == 7.5 && r.strength < 0);
+    assert_true(r.hires == 2 && r.hires_strength == 0.55); /* NOLINT */
     assert_true(r.has_seed && r.seed == 965400086);
     assert_null(r.rng);
     assert_int_equal(r.n_loras, 0); /* a hash alone is no LoRA */
@@ -327,6 +354,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_what_a1111_writes),
+        cmocka_unit_test(hires),
         cmocka_unit_test(reads_what_a1111_wrote),
         cmocka_unit_test(reads_names_of_all_times),
         cmocka_unit_test(doubtful_values_are_unknown),
