@@ -3,6 +3,7 @@
 
 #include "format/checkpoint.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,26 +21,30 @@ struct levels {
     bool attends[2][MAX_BLOCKS];
 };
 
-static const char *const directions[2] = {"unet.down_blocks.%d.%n", "unet.up_blocks.%d.%n"};
-
-/* Reads "unet.down_blocks.<block>."; the rest of the name, or NULL. */
-static const char *block_of(const char *name, int up, int *block)
-{
-    int n = 0;
-    if (sscanf(name, directions[up], block, &n) < 1 || n == 0 || *block < 0 || *block >= MAX_BLOCKS)
-        return NULL;
-    return name + n;
-}
-
-/* Reads "<stem>.<index>."; the rest, or NULL. */
-static const char *item_of(const char *s, const char *stem, int *index)
+/* Reads "<stem>.<index>." below a limit; the rest, or NULL. */
+static const char *item_of(const char *s, const char *stem, int limit, int *index)
 {
     size_t n = strlen(stem);
-    int m = 0;
-    if (strncmp(s, stem, n) != 0 || s[n] != '.' || sscanf(s + n, ".%d.%n", index, &m) < 1 ||
-        m == 0 || *index < 0 || *index >= MAX_LAYERS)
+    char *end;
+    if (strncmp(s, stem, n) != 0 || s[n] != '.' || !isdigit((unsigned char)s[n + 1]))
         return NULL;
-    return s + n + m;
+    long x = strtol(s + n + 1, &end, 10);
+    if (*end != '.' || x >= limit)
+        return NULL;
+    *index = (int)x;
+    return end + 1;
+}
+
+/* The same for "unet.down_blocks.<block>." and "unet.up_blocks.<block>.". */
+static const char *block_of(const char *name, int up, int *block)
+{
+    return item_of(name, up ? "unet.up_blocks" : "unet.down_blocks", MAX_BLOCKS, block);
+}
+
+/* The same for "resnets.<index>." and other parts of a block. */
+static const char *part_of_block(const char *s, const char *stem, int *index)
+{
+    return item_of(s, stem, MAX_LAYERS, index);
 }
 
 static void count_levels(struct levels *l, const struct checkpoint *c)
@@ -48,11 +53,11 @@ static void count_levels(struct levels *l, const struct checkpoint *c)
         for (int up = 0; up < 2; up++) {
             int block, index;
             const char *s = block_of(checkpoint_at(c, i)->name, up, &block);
-            if (s && item_of(s, "resnets", &index) && index >= l->layers[up][block])
+            if (s && part_of_block(s, "resnets", &index) && index >= l->layers[up][block])
                 l->layers[up][block] = index + 1;
-            if (s && item_of(s, up ? "upsamplers" : "downsamplers", &index))
+            if (s && part_of_block(s, up ? "upsamplers" : "downsamplers", &index))
                 l->samples[up][block] = true;
-            if (s && item_of(s, "attentions", &index))
+            if (s && part_of_block(s, "attentions", &index))
                 l->attends[up][block] = true;
         }
 }
@@ -84,11 +89,11 @@ static const char *part_of(const struct pair *rows, size_t n, const char *name)
 static bool ldm_part(char out[NAME_SIZE], const char *rest, const char *row, int number)
 {
     int index;
-    const char *s = item_of(rest, "resnets", &index);
+    const char *s = part_of_block(rest, "resnets", &index);
     const char *part = s ? part_of(resnet_parts, COUNT(resnet_parts), s) : NULL;
     if (part)
         return snprintf(out, NAME_SIZE, "unet.%s.%d.0.%s", row, number + index, part) < NAME_SIZE;
-    s = item_of(rest, "attentions", &index);
+    s = part_of_block(rest, "attentions", &index);
     return s && snprintf(out, NAME_SIZE, "unet.%s.%d.1.%s", row, number + index, s) < NAME_SIZE;
 }
 
@@ -119,11 +124,11 @@ static bool ldm_name(char out[NAME_SIZE], const struct levels *l, const char *na
             return ldm_block(out, l, up, block, s);
     if (strncmp(name, "unet.mid_block.", 15) != 0)
         return false;
-    s = item_of(name + 15, "resnets", &index);
+    s = part_of_block(name + 15, "resnets", &index);
     s = s ? part_of(resnet_parts, COUNT(resnet_parts), s) : NULL;
     if (s)
         return snprintf(out, NAME_SIZE, "unet.middle_block.%d.%s", 2 * index, s) > 0;
-    s = item_of(name + 15, "attentions", &index);
+    s = part_of_block(name + 15, "attentions", &index);
     return s && snprintf(out, NAME_SIZE, "unet.middle_block.1.%s", s) < NAME_SIZE;
 }
 
