@@ -187,7 +187,7 @@ int lora_file_open(struct lora_file *f, const char *path, struct err *e)
         const struct weight_file *w = f->weights.files[0];
         size_t n;
         const struct file_tensor *t = weight_file_tensors(w, &n);
-        rc = lora_file_read(f, t, n, w->is_gguf ? NULL : &w->st.meta, e);
+        rc = lora_file_read(f, t, n, &w->st.meta, e);
         if (rc)
             err_prefix(e, "%s", path);
     }
@@ -225,13 +225,15 @@ int lora_file_hash(const struct lora_file *f, char out[LORA_FILE_HASH], struct e
         snprintf(out, LORA_FILE_HASH, "%s", said);
         return 0;
     }
-    const struct file_map *map = &f->weights.files[0]->map;
-    size_t header = 8; /* the tensors fill the rest of the file */
-    for (int i = 0; i < 8; i++)
-        header += (size_t)map->data[i] << 8 * i;
-    if (f->weights.files[0]->is_gguf)
-        header = 0;
-    if (EVP_Digest(map->data + header, map->size - header, digest, NULL, EVP_sha256(), NULL) != 1)
+    const struct weight_file *w = f->weights.files[0];
+    size_t header = 0;
+    if (!w->is_gguf && !w->is_pytorch) { /* the tensors fill the rest of a safetensors file */
+        header = 8;
+        for (int i = 0; i < 8; i++)
+            header += (size_t)w->map.data[i] << 8 * i;
+    }
+    if (EVP_Digest(w->map.data + header, w->map.size - header, digest, NULL, EVP_sha256(), NULL) !=
+        1)
         return err_set(e, ERR_INTERNAL, "SHA-256 failed in libcrypto");
     for (int i = 0; i < LORA_FILE_HASH / 2; i++)
         snprintf(out + 2 * i, 3, "%02x", digest[i]);

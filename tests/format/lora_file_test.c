@@ -4,6 +4,8 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/map.h"
+#include "format/checkpoint.h"
+#include "format/convert.h"
 #include "format/lora_file.h"
 #include "support/lora_files.h"
 
@@ -162,6 +164,21 @@ static void test_hash(void **state)
     assert_int_equal(strlen(hash[0]), 12);
     assert_string_equal(hash[0], hash[1]);
     assert_string_equal(hash[2], "0123456789ab");
+    /* Other kinds of files have no such header: the whole file counts. */
+    char *gguf = file_join(dir, "a.gguf"), whole[LORA_FILE_HASH];
+    struct convert_options o = {.type = DTYPE_OTHER};
+    struct checkpoint *c;
+    struct lora_file f;
+    assert_ok(checkpoint_open(&c, path, &e), e);
+    assert_ok(convert_checkpoint(c, gguf, &o, &e), e);
+    checkpoint_close(c);
+    assert_ok(lora_file_open(&f, gguf, &e), e);
+    assert_int_equal(f.n_modules, 1);
+    assert_ok(lora_file_hash(&f, whole, &e), e);
+    assert_int_equal(strlen(whole), 12);
+    assert_string_not_equal(whole, hash[0]);
+    lora_file_close(&f);
+    free(gguf);
     json_decref(tensors);
     free(path);
     free(dir);
