@@ -83,7 +83,7 @@ int lru_put(struct lru *c, const void *key, size_t n_key, const void *value, siz
     free(take(c, key, n_key));
     if (n_key > c->max || n > c->max - n_key)
         return 0;
-    while (c->bytes > c->max - n_key - n)
+    while (c->first && c->bytes > c->max - n_key - n)
         drop_last(c);
     struct lru_entry *x = mem_try_array(sizeof(*x) + n + n_key, 1, "a cache entry", e);
     if (!x)

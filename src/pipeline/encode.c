@@ -196,7 +196,7 @@ int encode_chunks(struct image_model *m, struct backend *b, const struct encode_
                   const struct encode_result *out, struct err *e)
 {
     struct encoding x = {.m = m, .r = r, .text = &m->text[r->which]};
-    size_t n_ctx = (size_t)x.text->encoder.n_ctx, at[MAX_BATCH];
+    size_t n_ctx = (size_t)x.text->encoder.n_ctx, at[MAX_BATCH] = {0};
     int rc = 0;
     buf_init(&x.key, MAX_KEY);
     for (size_t i = 0; i < r->n && !rc; i++) {
