@@ -2,8 +2,7 @@
  *
  * Input: what comes before the first 0xff byte is a vocabulary, one line per entry: "left right"
  * is a merge whose result also becomes a token, anything else a token. The rest is the text. With
- * no 0xff all of it is text. Ids must be tokens, a prompt must have the form it should, a refusal
- * a reason.
+ * no 0xff all of it is text. Ids must be tokens, a refusal must have a reason.
  */
 #include "base/err.h"
 #include "format/checkpoint.h"
@@ -16,24 +15,19 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define N_CTX       77
+#define N_IDS       75
 #define MAX_ENTRIES 256
 #define N_BYTES     512
 
 static void check(const struct clip_tokenizer *t, const char *text, size_t len)
 {
-    int32_t ids[N_CTX], again[N_CTX - 2];
+    int32_t ids[N_IDS];
     struct err e = {0};
-    int cut = clip_tokenizer_prompt(t, text, len, ids, N_CTX, &e);
-    int n = clip_tokenizer_encode(t, text, len, again, N_CTX - 2, &e);
-    if (cut < 0 || n < cut || n - cut > N_CTX - 2 || (cut > 0 && n - cut != N_CTX - 2))
+    int n = clip_tokenizer_encode(t, text, len, ids, N_IDS, &e);
+    if (n < 0)
         abort();
-    if (ids[0] != clip_tokenizer_bos(t) || ids[n - cut + 1] != clip_tokenizer_eos(t) ||
-        memcmp(ids + 1, again, (size_t)(n - cut) * sizeof(*ids)) != 0)
-        abort();
-    for (int i = 0; i < N_CTX; i++)
-        if (!clip_tokenizer_token(t, ids[i]) ||
-            (i > n - cut + 1 && ids[i] != clip_tokenizer_pad(t)))
+    for (int i = 0; i < n && i < N_IDS; i++)
+        if (!clip_tokenizer_token(t, ids[i]))
             abort();
 }
 

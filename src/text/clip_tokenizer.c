@@ -400,22 +400,6 @@ int clip_tokenizer_encode(const struct clip_tokenizer *t, const char *text, size
     return rc ? rc : (int)c.n;
 }
 
-int clip_tokenizer_prompt(const struct clip_tokenizer *t, const char *text, size_t len,
-                          int32_t *ids, size_t n_ctx, struct err *e)
-{
-    if (n_ctx < 2)
-        return err_set(e, ERR_ARG, "a context of %zu tokens has no room for a prompt", n_ctx);
-    int n = clip_tokenizer_encode(t, text, len, ids + 1, n_ctx - 2, e);
-    if (n < 0)
-        return n;
-    size_t used = (size_t)n < n_ctx - 2 ? (size_t)n : n_ctx - 2;
-    ids[0] = t->bos;
-    ids[used + 1] = t->eos;
-    for (size_t i = used + 2; i < n_ctx; i++)
-        ids[i] = t->pad;
-    return n - (int)used;
-}
-
 const char *clip_tokenizer_token(const struct clip_tokenizer *t, int32_t id)
 {
     return id >= 0 && (size_t)id < t->n_vocab ? token_text(t, (size_t)id) : NULL;

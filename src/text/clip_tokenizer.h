@@ -44,11 +44,6 @@ void clip_tokenizer_free(struct clip_tokenizer *t);
 int clip_tokenizer_encode(const struct clip_tokenizer *t, const char *text, size_t len,
                           int32_t *ids, size_t max, struct err *e);
 
-/* Fills all n_ctx (>= 2; 77 in CLIP) ids: bos, the text as far as it fits, eos, padding. Returns
- * the number of tokens that did not fit, or ERR_* as above. */
-int clip_tokenizer_prompt(const struct clip_tokenizer *t, const char *text, size_t len,
-                          int32_t *ids, size_t n_ctx, struct err *e);
-
 /* The token in byte-level form, borrowed; NULL for an id out of range. */
 const char *clip_tokenizer_token(const struct clip_tokenizer *t, int32_t id);
 size_t clip_tokenizer_n_vocab(const struct clip_tokenizer *t);
