@@ -287,6 +287,58 @@ static void strength_bounds(void **state)
     teardown(&r);
 }
 
+/* One way over given sigmas from a picture's noise, eta 0.5 or that of the row. */
+static void walk(struct run *r, enum sampler_kind kind, double eta)
+{
+    static const double sigmas[] = {9, 4, 1.5, 0.4};
+    struct err e = {0};
+    struct schedule_params params;
+    const struct noise_options o = {.seed = 5, .h = 2, .w = 2, .c = 4};
+    const struct schedule_request levels = {.sampler = kind, .n = 4, .sigmas = sigmas, .eta = eta};
+    schedule_params_default(&params);
+    assert_ok(schedule_build(&r->schedule, &params, &levels, &e), e);
+    assert_ok(noise_init(&r->noise, &o, &e), e);
+    assert_ok(sampler_init(&r->sampler, kind, &r->schedule, &r->noise, &e), e);
+}
+
+/* With eta between 0 and 1: DDIM is compared with diffusers, and ancestral Euler is DDIM in the
+ * other parametrisation. Without noise the SDE samplers are those of the ODE. */
+static void etas_agree(void **state)
+{
+    static const struct {
+        enum sampler_kind a, b;
+        double eta_a, eta_b;
+    } rows[] = {{SAMPLER_EULER_A, SAMPLER_DDIM, 0.5, 0.5},
+                {SAMPLER_EULER_A, SAMPLER_DDIM, 1, 1},
+                {SAMPLER_EULER_A, SAMPLER_EULER, 0, -1},
+                {SAMPLER_DPM2_A, SAMPLER_DPM2, 0, -1},
+                {SAMPLER_DPMPP_2M_SDE, SAMPLER_DPMPP_2M, 0, -1}};
+    (void)state;
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        struct run a = {0}, b = {0};
+        struct err e = {0};
+        float latent[16] = {0.5F, -1, 2}, x[16], y[16], work[16];
+        walk(&a, rows[k].a, rows[k].eta_a);
+        walk(&b, rows[k].b, rows[k].eta_b);
+        assert_ok(sampler_start_image(&a.sampler, latent, 1, x, &e), e);
+        assert_ok(sampler_start_image(&b.sampler, latent, 1, y, &e), e);
+        while (!sampler_done(&a.sampler)) {
+            sampler_scale_input(&a.sampler, x, work);
+            fake_model(&a.sampler, work, work);
+            sampler_step(&a.sampler, x, work, NULL);
+            sampler_scale_input(&b.sampler, y, work);
+            fake_model(&b.sampler, work, work);
+            sampler_step(&b.sampler, y, work, NULL);
+            double sigma = a.schedule.steps[a.sampler.index - 1].sigma_to;
+            bool other = rows[k].b == SAMPLER_DDIM;
+            for (int i = 0; i < 16; i++)
+                assert_float_equal(x[i], y[i] * (other ? sqrt(1 + sigma * sigma) : 1), 2e-5);
+        }
+        teardown(&a);
+        teardown(&b);
+    }
+}
+
 /* A picture that went wrong leaves nothing behind for the next one. */
 static void restarts_clean(void **state)
 {
@@ -346,6 +398,7 @@ int main(void)
         cmocka_unit_test(tcd),
         cmocka_unit_test(names),
         cmocka_unit_test(strength_bounds),
+        cmocka_unit_test(etas_agree),
         cmocka_unit_test(restarts_clean),
         cmocka_unit_test(no_memory),
     };
