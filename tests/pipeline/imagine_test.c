@@ -148,6 +148,8 @@ static void fill_request(struct imagine_request *r, struct run *x, const struct 
     r->height = (int)number(x, "height");
     r->steps = (int)number(x, "steps");
     r->guidance = number(x, "guidance");
+    if (json_object_get(x->options, "guidance_rescale"))
+        r->guidance_rescale = number(x, "guidance_rescale");
     r->seed = (uint64_t)number(x, "seed");
     r->noise = NOISE_MT19937;
     r->wrap = text(x, "tileable") ? WRAP_BOTH : WRAP_NONE;
@@ -291,6 +293,9 @@ CASE(sd15_euler_a, "sd15-euler-a", NULL, NULL)
 CASE(sd15_dpmpp_2m_karras, "sd15-dpmpp-2m-karras", NULL, NULL)
 CASE(sd15_ddim, "sd15-ddim", NULL, NULL)
 CASE(sd15_lcm, "sd15-lcm", NULL, NULL)
+CASE(sd15_heun_rescale, "sd15-heun-rescale", NULL, NULL)
+CASE(sd21_unipc_v, "sd21-unipc-v", NULL, NULL)
+CASE(sdxl_dpmpp_2m_sde, "sdxl-dpmpp-2m-sde", NULL, NULL)
 CASE(sd15_odd_size, "sd15-odd-size", NULL, NULL)
 CASE(sd15_tileable, "sd15-tileable", NULL, NULL)
 CASE(sd15_img2img, "sd15-img2img", NULL, NULL)
@@ -328,6 +333,9 @@ int main(void)
         cmocka_unit_test(sd15_ddim),
         cmocka_unit_test(sd15_dpmpp_2m_karras),
         cmocka_unit_test(sd15_lcm),
+        cmocka_unit_test(sd15_heun_rescale),
+        cmocka_unit_test(sd21_unipc_v),
+        cmocka_unit_test(sdxl_dpmpp_2m_sde),
         cmocka_unit_test(sd15_img2img),
         cmocka_unit_test(sd21_euler_v),
         cmocka_unit_test(sd21_ddim_v),

@@ -19,8 +19,8 @@ Every 4-D tensor is NHWC. Each file holds
     control.<i>                ControlNets: [1, h, w, 3] in [0, 1], their pictures
     reference.<i>.<j>          IP-Adapters: [1, h, w, 3] in [0, 1], the pictures of adapter i
 
-and the metadata key `case`, JSON: manifest, prompt, negative, seed, steps, guidance, sampler, schedule,
-width, height, strength, inpaint (sampler and schedule by Lar's names; "model" is the scheduler file's own),
+and the metadata key `case`, JSON: manifest, prompt, negative, seed, steps, guidance, guidance_rescale, sampler,
+schedule, width, height, strength, inpaint (sampler and schedule by Lar's names; "model" is the scheduler file's own),
 controls: a list of {manifest, weight, start, end}, references: of {manifest, weight, pictures}.
 tileable ("both": every convolution's padding is circular).
 """
@@ -48,12 +48,23 @@ PROMPT = "a lighthouse at dusk, oil on canvas, stormy sea, 35mm"
 NEGATIVE = "blurry, low quality"
 LONG = ("a (lighthouse:1.3) at dusk, ((oil on canvas)), [stormy] sea, " + "waves, rocks and (gulls:0.6), " * 14 +
         "BREAK in the style of (nobody in particular:1.2)")
+
+
+class DPMSolverSDE(diffusers.DPMSolverMultistepScheduler):
+    @classmethod
+    def from_config(cls, config, **more):
+        return diffusers.DPMSolverMultistepScheduler.from_config(config, algorithm_type="sde-dpmsolver++", **more)
+
+
 SAMPLERS = {
     "euler": diffusers.EulerDiscreteScheduler,
     "euler_a": diffusers.EulerAncestralDiscreteScheduler,
     "dpmpp_2m": diffusers.DPMSolverMultistepScheduler,
     "ddim": diffusers.DDIMScheduler,
     "lcm": diffusers.LCMScheduler,
+    "heun": diffusers.HeunDiscreteScheduler,
+    "dpmpp_2m_sde": DPMSolverSDE,
+    "unipc": diffusers.UniPCMultistepScheduler,
 }
 SCHEDULES = {
     "model": {},
@@ -82,6 +93,9 @@ CASES = {
     "sd15-dpmpp-2m-karras": case("sd15", "dpmpp_2m", "karras", height=96),
     "sd15-ddim": case("sd15", "ddim", seed=1234567890123),
     "sd15-lcm": case("sd15", "lcm", steps=4, guidance=1.0, negative=""),
+    "sd15-heun-rescale": case("sd15", "heun", steps=3, guidance_rescale=0.7),
+    "sd21-unipc-v": case("sd21", "unipc", negative=""),
+    "sdxl-dpmpp-2m-sde": case("sdxl", "dpmpp_2m_sde", "karras", guidance=5.0, steps=4, guidance_rescale=0.3),
     "sd15-odd-size": case("sd15", "euler", width=88, height=72),
     "sd15-tileable": case("sd15", "euler", width=96, tileable="both"),
     "sd15-img2img": case("sd15", "euler", strength=0.6, width=96),
@@ -293,6 +307,8 @@ class Run:
         size = self._image() if "strength" in c else {"width": c["width"], "height": c["height"]}
         if "controls" in c:
             size |= self._controls()
+        if "guidance_rescale" in c:
+            size["guidance_rescale"] = c["guidance_rescale"]
         if "references" in c:
             size |= self._references()
         self._draw("noise")
