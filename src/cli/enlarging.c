@@ -15,7 +15,7 @@ static const char *const endings[] = {".pth", ".safetensors", ".gguf", ".pt", ".
 /* SCALE[:STRENGTH] */
 static int read_scale(struct imagine_hires *h, const char *text, struct err *e)
 {
-    char *scale = mem_strdup(text), *end;
+    char *scale = mem_strdup(text), *end = scale;
     options_cut_weight(scale, &h->strength);
     h->scale = *scale >= '0' && *scale <= '9' ? strtod(scale, &end) : 0;
     bool fine = h->scale >= 1 && h->scale <= HIRES_MAX_SCALE && !*end && h->strength > 0 &&

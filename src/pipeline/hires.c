@@ -130,6 +130,12 @@ static int on_preview(const struct picture *p, int step, void *ctx)
     return x->r->on_preview(p, step, x->r->ctx);
 }
 
+static void on_second_latent(const float *latent, int step, void *ctx)
+{
+    const struct hires *x = ctx;
+    x->r->on_latent(latent, step, x->r->ctx);
+}
+
 static int on_second_picture(const struct picture *p, int i, uint64_t seed, void *ctx)
 {
     const struct hires *x = ctx;
@@ -166,7 +172,7 @@ static int again(struct hires *x, int i, const float *latent, const struct pictu
     second.on_progress = on_second_progress;
     second.on_picture = on_second_picture;
     second.on_preview = x->r->on_preview ? on_preview : NULL;
-    second.on_latent = NULL;
+    second.on_latent = x->r->on_latent ? on_second_latent : NULL;
     second.ctx = x;
     x->picture = i;
     return imagine(x->m, x->b, &second, x->e);

@@ -89,8 +89,8 @@ struct imagine_request {
     void *ctx;
     const atomic_bool *cancel; /* polled after every op; true ends with ERR_CANCELLED; or NULL */
 
-    /* For tests, in place of the noise and the result: called after each step with the latent
-     * [h, w, c]; may be NULL. */
+    /* For tests, in place of the noise and the result: called after each step (with hires: of the
+     * second drawing) with the latent [h, w, c]; may be NULL. */
     void (*on_latent)(const float *latent, int step, void *ctx);
 };
 

@@ -152,6 +152,13 @@ static void fill_request(struct imagine_request *r, struct run *x, const struct 
         r->guidance_rescale = number(x, "guidance_rescale");
     r->seed = (uint64_t)number(x, "seed");
     r->noise = NOISE_MT19937;
+    const json_t *hires = json_object_get(x->options, "hires");
+    if (hires)
+        r->hires = (struct imagine_hires){
+            .kind = HIRES_LATENT_BICUBIC,
+            .scale = json_number_value(json_object_get(hires, "scale")),
+            .strength = json_number_value(json_object_get(hires, "strength")),
+            .steps = (int)json_integer_value(json_object_get(hires, "steps"))};
     r->wrap = text(x, "tileable") ? WRAP_BOTH : WRAP_NONE;
     assert_ok(sampler_parse(text(x, "sampler"), &r->sampler, NULL, &e), e);
     assert_ok(schedule_parse(text(x, "schedule"), &r->schedule, &e), e);
@@ -297,6 +304,7 @@ CASE(sd15_heun_rescale, "sd15-heun-rescale", NULL, NULL)
 CASE(sd21_unipc_v, "sd21-unipc-v", NULL, NULL)
 CASE(sdxl_dpmpp_2m_sde, "sdxl-dpmpp-2m-sde", NULL, NULL)
 CASE(sd15_odd_size, "sd15-odd-size", NULL, NULL)
+CASE(sd15_hires, "sd15-hires", NULL, NULL)
 CASE(sd15_tileable, "sd15-tileable", NULL, NULL)
 CASE(sd15_img2img, "sd15-img2img", NULL, NULL)
 CASE(sd21_euler_v, "sd21-euler-v", NULL, NULL)
@@ -364,6 +372,7 @@ int main(void)
         cmocka_unit_test(sdxl_plus),
         cmocka_unit_test(sd15_full_unguided),
         cmocka_unit_test(sd15_tileable),
+        cmocka_unit_test(sd15_hires),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

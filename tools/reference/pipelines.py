@@ -22,6 +22,7 @@ Every 4-D tensor is NHWC. Each file holds
 and the metadata key `case`, JSON: manifest, prompt, negative, seed, steps, guidance, guidance_rescale, sampler,
 schedule, width, height, strength, inpaint (sampler and schedule by Lar's names; "model" is the scheduler file's own),
 controls: a list of {manifest, weight, start, end}, references: of {manifest, weight, pictures}.
+hires: {scale, strength, steps}, with bicubic latents (latents are the second drawing's);
 tileable ("both": every convolution's padding is circular).
 """
 
@@ -97,6 +98,7 @@ CASES = {
     "sd21-unipc-v": case("sd21", "unipc", negative=""),
     "sdxl-dpmpp-2m-sde": case("sdxl", "dpmpp_2m_sde", "karras", guidance=5.0, steps=4, guidance_rescale=0.3),
     "sd15-odd-size": case("sd15", "euler", width=88, height=72),
+    "sd15-hires": case("sd15", "euler", hires={"scale": 1.5, "strength": 0.6, "steps": 6}),
     "sd15-tileable": case("sd15", "euler", width=96, tileable="both"),
     "sd15-img2img": case("sd15", "euler", strength=0.6, width=96),
     "sd15-img2img-posterior": case("sd15", "dpmpp_2m", strength=0.6, posterior=True),
@@ -302,8 +304,33 @@ class Run:
         self.pipe.set_ip_adapter_scale([x["weight"] for x in self.c["references"]])
         return {"ip_adapter_image": pictures}
 
+    def _hires(self):
+        """Draws, enlarges the latent and draws again with noise of the larger size."""
+        c, h = self.c, self.c["hires"]
+        settings = {**self.texts, "guidance_scale": c["guidance"]}
+        small = self.pipe(**settings, num_inference_steps=c["steps"], generator=self.generator, width=c["width"],
+                          height=c["height"], output_type="latent").images
+        large = torch.nn.functional.interpolate(small, size=[int(n * h["scale"]) for n in small.shape[2:]],
+                                                mode="bicubic", align_corners=False)
+        self.timesteps = []
+        second = diffusers.StableDiffusionImg2ImgPipeline(**self.pipe.components, requires_safety_checker=False)
+        second.set_progress_bar_config(disable=True)
+        self.out["image"] = second(
+            **settings, image=large, strength=h["strength"], num_inference_steps=h["steps"],
+            generator=torch.Generator().manual_seed(c["seed"]), output_type="np",
+            callback_on_step_end=self._after_step).images
+        self.out["latents"] = np.concatenate(self.latents)
+        self.out["timesteps"] = np.array(self.timesteps, np.float32)
+        return self.out
+
+    def _after_step(self, _pipe, _step, _t, values):
+        self.latents.append(nhwc(values["latents"]))
+        return values
+
     def run(self):
         c = self.c
+        if "hires" in c:
+            return self._hires()
         size = self._image() if "strength" in c else {"width": c["width"], "height": c["height"]}
         if "controls" in c:
             size |= self._controls()
@@ -313,14 +340,10 @@ class Run:
             size |= self._references()
         self._draw("noise")
 
-        def after_step(_pipe, _step, _t, values):
-            self.latents.append(nhwc(values["latents"]))
-            return values
-
         self.out["image"] = self.pipe(
             **self.texts, num_inference_steps=c["steps"],
             guidance_scale=c["guidance"], generator=self.generator, output_type="np",
-            callback_on_step_end=after_step, **size).images
+            callback_on_step_end=self._after_step, **size).images
         self._check_start()
         self.out["latents"] = np.concatenate(self.latents)
         self.out["timesteps"] = np.array(self.timesteps, np.float32)
