@@ -94,7 +94,7 @@ const struct help_section help_sections[] = {
       {"LAR_MODELS",
        "a folder of models, with loras/ and embeddings/ in it, where those are looked for"},
       {"LAR_UPSCALER", "the network of lar upscale"},
-      {"LAR_CPU", "the kernels to use: generic, avx2, avx512, avx512bf16 or neon"},
+      {"LAR_CPU", "the kernels to use: generic, avx2, avx512, avx512bf16, amx or neon"},
       {"LAR_LOG", "debug, info or warn (default: warn): what to log on standard error"},
       {"NO_COLOR", "no colours and no escape sequences"}}},
     {"Files",

@@ -66,7 +66,8 @@ void K(pack_f32)(const struct pack_tile *p)
 #define PAIR_STEP 2
 #endif
 
-/* The 2 * VF_N elements from `p` on, of which n are there, as bf16; the rest is 0. */
+/* The 2 * VF_N elements from `p` on, of which n are there, as bf16; the rest is 0. Of Q8_0 that is
+ * one block: its scale in f16 and 32 numbers. */
 SIMD vp load_bf16(enum dtype type, const char *p, long n)
 {
     float tmp[2 * VF_N] = {0};
@@ -77,6 +78,13 @@ SIMD vp load_bf16(enum dtype type, const char *p, long n)
             return vp_load((const uint16_t *)p);
         if (type == DTYPE_F32)
             return vp_from_f32(vf_load((const float *)p), vf_load((const float *)p + VF_N));
+        if (type == DTYPE_Q8_0) {
+            const int8_t *q = (const int8_t *)p + sizeof(uint16_t);
+            uint16_t d;
+            memcpy(&d, p, sizeof(d));
+            vf scale = vf_set1(half_to_f32(d));
+            return vp_from_f32(vf_mul(scale, vf_load_i8(q)), vf_mul(scale, vf_load_i8(q + VF_N)));
+        }
         n = 2 * VF_N;
     }
     K(to_f32)(type, p, tmp, n);
@@ -88,9 +96,10 @@ SIMD vp load_bf16(enum dtype type, const char *p, long n)
 static void transpose_pairs(const struct pack_tile *p, int n0, uint16_t *dst, long n_q, long stride)
 {
     long length = p->k * p->taps;
-    bool direct = p->type == DTYPE_F32 || p->type == DTYPE_F16 || p->type == DTYPE_BF16;
+    bool direct = p->type == DTYPE_F32 || p->type == DTYPE_F16 || p->type == DTYPE_BF16 ||
+                  (p->type == DTYPE_Q8_0 && (p->row | p->c0 | length) % (2 * VF_N) == 0);
     enum dtype type = direct ? p->type : DTYPE_F32;
-    size_t elem = dtype_row_size(type, 1);
+    size_t bytes = dtype_row_size(type, 2 * VF_N); /* of one load */
     const char *row[VF_N];
     if (!direct)
         convert_rows(p, n0, p->scratch, length);
@@ -101,7 +110,7 @@ static void transpose_pairs(const struct pack_tile *p, int n0, uint16_t *dst, lo
         vp r[VF_N];
         for (int i = 0; i < VF_N; i++)
             r[i] = n0 + i < p->n && 2 * q < length
-                       ? load_bf16(type, row[i] + (size_t)(2 * q) * elem, length - 2 * q)
+                       ? load_bf16(type, row[i] + (size_t)(q / VF_N) * bytes, length - 2 * q)
                        : vp_zero();
         vp_transpose(r);
         for (int j = 0; j < VF_N && q + j < n_q; j++)
