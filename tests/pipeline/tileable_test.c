@@ -14,8 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SIDE 16 /* of the latent */
-#define ROLL 8  /* the UNet's levels halve it three times */
+/* Of the latent. The UNet's levels halve it three times, the decoder's do not. */
+static int side_of(bool decode)
+{
+    return decode ? 6 : 16;
+}
+
+static int roll_of(bool decode)
+{
+    return decode ? 3 : 8;
+}
 
 struct fixture {
     struct image_model *m;
@@ -66,7 +74,8 @@ static float *run(struct fixture *f, bool decode, enum wrap wrap, enum wrap roll
     const struct unet *u = &f->m->unet;
     struct tape *t = tape_new(DTYPE_F32);
     tape_wrap(t, wrap);
-    struct tensor *x = tape_input(t, DTYPE_F32, "x", 4, (int64_t[]){1, SIDE, SIDE, 4});
+    int side = side_of(decode);
+    struct tensor *x = tape_input(t, DTYPE_F32, "x", 4, (int64_t[]){1, side, side, 4});
     struct unet_input in = {.x = x};
     in.time = tape_input(t, DTYPE_F32, "time", 2, (int64_t[]){1, u->n_time});
     in.context = tape_input(t, DTYPE_F32, "context", 3, (int64_t[]){1, 5, u->n_context});
@@ -76,7 +85,7 @@ static float *run(struct fixture *f, bool decode, enum wrap wrap, enum wrap roll
     fill(in.time);
     fill(in.context);
     fill(x);
-    float *moved = rolled(x->data, SIDE, 4, ROLL, roll);
+    float *moved = rolled(x->data, side, 4, roll_of(decode), roll);
     memcpy(x->data, moved, tensor_size(x));
     free(moved);
     assert_ok(tape_run(t, f->b, &e), e);
@@ -89,9 +98,9 @@ static float *run(struct fixture *f, bool decode, enum wrap wrap, enum wrap roll
 /* How far the output of a rolled input is from the rolled output, relative to the largest value. */
 static double difference(struct fixture *f, bool decode, enum wrap wrap, enum wrap roll)
 {
-    int side = decode ? SIDE * 8 : SIDE, c = decode ? 3 : 4;
+    int scale = decode ? 8 : 1, side = side_of(decode) * scale, c = decode ? 3 : 4;
     float *a = run(f, decode, wrap, roll), *plain = run(f, decode, wrap, WRAP_NONE);
-    float *b = rolled(plain, side, c, decode ? ROLL * 8 : ROLL, roll);
+    float *b = rolled(plain, side, c, roll_of(decode) * scale, roll);
     double worst = 0, most = 0;
     for (int i = 0; i < side * side * c; i++) {
         worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
