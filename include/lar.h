@@ -123,12 +123,12 @@ struct lar_reference {
 
 /* What to draw. lar_draw_init() fills in the model's own defaults. Everything is borrowed until
  * lar_draw() returns. */
-struct lar_draw {
-    const char *prompt;      /* may be ""; "(word:1.3)", "[word]" and BREAK as in AUTOMATIC1111 */
-    const char *negative;    /* what should not be there; NULL: nothing */
-    int width, height;       /* pixels, multiples of 8 */
-    int steps;               /* from noise to picture */
-    double guidance;         /* how closely to follow the prompt; <= 1 is off and twice as fast */
+struct lar_draw {         /* NOLINT(clang-analyzer-optin.performance.Padding): in reading order */
+    const char *prompt;   /* may be ""; "(word:1.3)", "[word]" and BREAK as in AUTOMATIC1111 */
+    const char *negative; /* what should not be there; NULL: nothing */
+    int width, height;    /* pixels, multiples of 8 */
+    int steps;            /* from noise to picture */
+    double guidance;      /* how closely to follow the prompt; <= 1 is off and twice as fast */
     double guidance_rescale; /* 0 .. 1; 0: off */
     const char *sampler;     /* "euler", "dpmpp_2m", ...: `lar help draw` lists them */
     const char *schedule;    /* "model", "karras", ... */

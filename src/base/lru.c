@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,7 @@ void *lru_get(struct lru *c, const void *key, size_t n_key, size_t *n)
 static void drop_last(struct lru *c)
 {
     struct lru_entry **p = &c->first;
+    assert(*p);
     while ((*p)->next)
         p = &(*p)->next;
     c->bytes -= size_of(*p);

@@ -296,7 +296,7 @@ static void run_task(const struct gemm *g, long task, char *scratch)
     part.sums = (float *)(scratch += g->panel_size);
     part.pack = (float *)(scratch += g->sums_size);
     part.gather = scratch += g->pack_size;
-    part.zeros = scratch += g->gather_size;
+    part.zeros = scratch + g->gather_size;
     for (part.c0 = 0; part.c0 < g->channels; part.c0 += g->k_block) {
         long left = g->channels - part.c0;
         part.k = round_up(left < g->k_block ? left : g->k_block, g->p->k_step);

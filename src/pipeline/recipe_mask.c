@@ -95,21 +95,25 @@ static bool says(const struct recipe_mask *m, int n)
     }
 }
 
+static void append_value(const struct recipe_mask *m, int param, struct buf *value)
+{
+    if (param == BLUR || param == PADDING)
+        buf_printf(value, "%d", param == BLUR ? m->seam : m->padding);
+    else
+        buf_append_str(value, param == MODE    ? "Inpaint not masked"
+                              : param == AREA  ? "Only masked"
+                              : param == IMAGE ? m->name
+                                               : m->hash);
+}
+
 const char *recipe_mask_param(const struct recipe_mask *m, int n, struct buf *value)
 {
-    int i = -1;
-    for (; m->name && n >= 0 && ++i < N_PARAM;)
-        n -= says(m, i);
-    if (n >= 0)
-        return NULL;
-    if (i == BLUR || i == PADDING)
-        buf_printf(value, "%d", i == BLUR ? m->seam : m->padding);
-    else
-        buf_append_str(value, i == MODE    ? "Inpaint not masked"
-                              : i == AREA  ? "Only masked"
-                              : i == IMAGE ? m->name
-                                           : m->hash);
-    return keys[i];
+    for (int i = 0; m->name && i < N_PARAM; i++)
+        if (says(m, i) && n-- == 0) {
+            append_value(m, i, value);
+            return keys[i];
+        }
+    return NULL;
 }
 
 static void read_pixels(const char *value, int *out)
