@@ -145,7 +145,11 @@ struct lar_draw {         /* NOLINT(clang-analyzer-optin.performance.Padding): i
     int mask_seam;                   /* pixels inside the mask over which new passes into old */
     int mask_area;                   /* draw only the mask's surroundings, at the full size */
     int mask_padding;                /* pixels around the mask to draw with it */
-    const char *tileable; /* "x", "y", "both": the sides fit together; NULL: they need not */
+    const char *tileable;       /* "x", "y", "both": the sides fit together; NULL: they need not */
+    double hires_scale;         /* > 1: draw again, so much larger, from the first drawing */
+    const char *hires_upscaler; /* "latent", "latent-bicubic", "lanczos", or an ESRGAN's file */
+    double hires_strength;      /* 0 .. 1: how much is drawn anew then */
+    int hires_steps;            /* 0: as many as before */
     const char *const *embeddings; /* files of textual inversions, by their names in the prompts */
     int n_embeddings;
     const struct lar_lora *loras;

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "format/checkpoint.h"
+#include "models/esrgan.h"
 #include "pipeline/control.h"
 #include "pipeline/image_model.h"
 #include "pipeline/imagine.h"
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_FILE (CONTROL_MAX + 2 * REFERENCE_MAX)
+#define MAX_FILE (CONTROL_MAX + 2 * REFERENCE_MAX + 1)
 
 /* Everything that a running lar_draw() holds. */
 struct drawing {
@@ -29,6 +30,7 @@ struct drawing {
     struct imagine_control controls[CONTROL_MAX];
     struct imagine_reference references[REFERENCE_MAX];
     struct picture control_pictures[CONTROL_MAX], reference_pictures[REFERENCE_MAX];
+    struct esrgan network;              /* of hires_upscaler; owned */
     struct checkpoint *files[MAX_FILE]; /* owned */
     int n_files;
 };
@@ -52,6 +54,8 @@ void lar_draw_init(struct lar_draw *d, const struct lar_image_model *m)
         .strength = r.strength,
         .mask_seam = r.mask_seam,
         .mask_padding = r.mask_padding,
+        .hires_upscaler = hires_name(HIRES_LATENT),
+        .hires_strength = HIRES_STRENGTH,
     };
 }
 
@@ -172,6 +176,26 @@ static int add_references(struct drawing *x, struct err *e)
     return rc;
 }
 
+static int add_hires(struct drawing *x, struct err *e)
+{
+    const struct lar_draw *d = x->d;
+    struct imagine_hires *h = &x->r.hires;
+    const struct checkpoint *file = NULL;
+    if (d->hires_scale <= 0)
+        return 0;
+    *h = (struct imagine_hires){.scale = d->hires_scale,
+                                .kind = d->hires_upscaler ? hires_parse(d->hires_upscaler)
+                                                          : HIRES_LATENT,
+                                .strength = d->hires_strength,
+                                .steps = d->hires_steps};
+    if (h->kind != N_HIRES)
+        return 0;
+    h->kind = HIRES_NETWORK;
+    h->network = &x->network;
+    int rc = open_file(x, d->hires_upscaler, "an upscaler", &file, e);
+    return rc ? rc : esrgan_open(&x->network, file, e);
+}
+
 static int add_loras(struct drawing *x, struct err *e)
 {
     const struct lar_draw *d = x->d;
@@ -237,6 +261,8 @@ static int make_request(struct drawing *x, struct err *e)
         rc = add_loras(x, e);
     if (!rc)
         rc = add_controls(x, e);
+    if (!rc)
+        rc = add_hires(x, e);
     return rc ? rc : add_references(x, e);
 }
 
@@ -248,6 +274,7 @@ int lar_draw(struct lar_image_model *m, const struct lar_draw *d, struct lar_err
     int rc = make_request(&x, &own);
     if (!rc)
         rc = imagine(m->model, m->lar->backend, &x.r, &own);
+    esrgan_close(&x.network);
     for (int i = 0; i < x.n_files; i++)
         checkpoint_close(x.files[i]);
     free(x.loras);

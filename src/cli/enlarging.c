@@ -93,10 +93,6 @@ void enlarging_release(struct enlarging *x)
 
 void enlarging_recipe(const struct enlarging *x, struct recipe *out)
 {
-    if (x->hires.scale == 0) /* NOLINT: off */
-        return;
-    out->hires = x->hires.scale;
-    out->hires_strength = x->hires.strength;
-    out->hires_steps = x->hires.steps;
-    recipe_set(&out->hires_upscaler, x->name ? x->name : hires_name(x->hires.kind));
+    if (x->name) /* a network's, which a request does not know */
+        recipe_set(&out->hires_upscaler, x->name);
 }

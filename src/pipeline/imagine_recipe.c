@@ -63,6 +63,12 @@ void imagine_recipe(const struct imagine_request *r, int i, struct recipe *out)
     out->variation_strength = r->variation_strength > 0 ? r->variation_strength : -1;
     out->variation_seed = seeds.variation;
     recipe_set(&out->tileable, r->wrap ? wrap_name(r->wrap) : NULL);
+    if (r->hires.scale > 0) {
+        out->hires = r->hires.scale;
+        out->hires_strength = r->hires.strength;
+        out->hires_steps = r->hires.steps;
+        recipe_set(&out->hires_upscaler, hires_name(r->hires.kind));
+    }
     out->strength = r->image ? r->strength : -1;
     if (r->sigmas)
         set_sigmas(r, out);

@@ -186,6 +186,24 @@ static void masks_and_files(void **state)
     free(dir);
 }
 
+static void draws_larger(void **state)
+{
+    const struct world *w = *state;
+    struct lar_error e = {0};
+    struct seen s = {.stop_at = -1};
+    struct lar_draw d = request(w, &s);
+    d.width = d.height = 64;
+    d.hires_scale = 1.5;
+    d.hires_upscaler = "lanczos";
+    d.hires_strength = 0.4;
+    assert_ok(lar_draw(w->model, &d, &e), e);
+    assert_int_equal(s.last.width, 96);
+    d.hires_upscaler = "/nowhere/net.pth";
+    assert_int_equal(lar_draw(w->model, &d, &e), LAR_ERR_NOT_FOUND);
+    assert_non_null(strstr(e.text, "/nowhere/net.pth"));
+    forget(&s);
+}
+
 static void refuses(void **state)
 {
     const struct world *w = *state;
@@ -256,8 +274,9 @@ static void example(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(draws),   cmocka_unit_test(stops),   cmocka_unit_test(masks_and_files),
-        cmocka_unit_test(refuses), cmocka_unit_test(example),
+        cmocka_unit_test(draws),           cmocka_unit_test(stops),
+        cmocka_unit_test(masks_and_files), cmocka_unit_test(draws_larger),
+        cmocka_unit_test(refuses),         cmocka_unit_test(example),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
