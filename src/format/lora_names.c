@@ -175,7 +175,7 @@ struct counter {
 /* Numbers the module if the model has it. */
 static bool count_module(struct counter *k, const char *stem, const char *module)
 {
-    char name[NAME_SIZE], number[32];
+    char name[2 * NAME_SIZE], number[32];
     snprintf(name, sizeof(name), "%s.%s.weight", stem, module);
     const struct ckpt_tensor *t = checkpoint_find(k->c, name);
     if (!t)
