@@ -10,10 +10,14 @@
  *     Q2_K        256       16 x 4-bit (scale, min), pairs, d, dmin
  *     Q3_K        256       third bits, pairs, 16 x 6-bit scale, d  -4 .. 3
  *     Q6_K        256       nibbles, pairs, 16 x 8-bit scale, d     -32 .. 31
+ *     IQ4_NL      32        d, nibbles                              one of 16: block_levels
+ *     IQ4_XS      256       d, 8 x 6-bit scale, nibbles             one of 16
+ *     MXFP4       32        8-bit exponent, nibbles                 twice an E2M1: 0 .. 12
  *
- * d, min and dmin are F16. Source: https://github.com/ggml-org/ggml, src/ggml-common.h and
- * src/ggml-quants.c. The code is here and inline because tensor/quant.c, the reference, and the
- * kernels of every instruction set compile it.
+ * d, min and dmin are F16. MXFP4 is the Open Compute Project's microscaling format. Source:
+ * https://github.com/ggml-org/ggml, src/ggml-common.h and src/ggml-quants.c. The code is here and
+ * inline because tensor/quant.c, the reference, and the kernels of every instruction set compile
+ * it.
  */
 #ifndef LAR_TENSOR_BLOCKS_H
 #define LAR_TENSOR_BLOCKS_H
@@ -145,6 +149,45 @@ static inline void block_unpack_q3_k(const unsigned char *p, struct block *b)
             b->q[32 * i + j] = (int8_t)(b->q[32 * i + j] - (p[j] >> i & 1 ? 0 : 4));
 }
 
+/* What the 4 bits of IQ4_NL and IQ4_XS, and those of MXFP4, stand for. */
+static const int8_t block_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                        1,    13,   25,  38,  53,  69,  89,  113};
+static const int8_t block_e2m1[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+/* Sixteen bytes: the low nibbles are elements 0 to 15, the high ones 16 to 31. */
+static inline void block_look_up(const int8_t *levels, const unsigned char *p, int8_t *q)
+{
+    for (int i = 0; i < 16; i++) {
+        q[i] = levels[p[i] & 15];
+        q[i + 16] = levels[p[i] >> 4];
+    }
+}
+
+/* 2^(exponent - 127) / 2, the scale of a doubled E2M1; the smallest two are subnormal. */
+static inline float block_e8m0_half(unsigned exponent)
+{
+    return half_float(exponent < 2 ? UINT32_C(0x00200000) << exponent : (exponent - 1) << 23);
+}
+
+static inline void block_unpack_levels(bool mxfp4, const unsigned char *p, struct block *b)
+{
+    b->scale[0] = b->scale[1] = mxfp4 ? block_e8m0_half(p[0]) : block_half(p);
+    b->offset[0] = b->offset[1] = -0.0f;
+    block_look_up(mxfp4 ? block_e2m1 : block_levels, p + (mxfp4 ? 1 : 2), b->q);
+}
+
+static inline void block_unpack_iq4_xs(const unsigned char *p, struct block *b)
+{
+    float d = block_half(p);
+    unsigned high = p[2] | (unsigned)p[3] << 8;
+    for (int i = 0; i < 8; i++) {
+        unsigned scale = (p[4 + i / 2] >> i % 2 * 4 & 15U) | (high >> 2 * i & 3) << 4;
+        b->scale[2 * i] = b->scale[2 * i + 1] = d * (float)((int)scale - 32);
+        b->offset[2 * i] = b->offset[2 * i + 1] = -0.0f;
+        block_look_up(block_levels, p + 8 + 16 * i, b->q + 32 * i);
+    }
+}
+
 /* Takes one block of a quantised type apart: dtype_row_size(type, dtype_block(type)) bytes at p. */
 static inline void block_unpack(enum dtype type, const unsigned char *p, struct block *b)
 {
@@ -166,6 +209,13 @@ static inline void block_unpack(enum dtype type, const unsigned char *p, struct 
         break;
     case DTYPE_Q6_K:
         block_unpack_q6_k(p, b);
+        break;
+    case DTYPE_IQ4_NL:
+    case DTYPE_MXFP4:
+        block_unpack_levels(type == DTYPE_MXFP4, p, b);
+        break;
+    case DTYPE_IQ4_XS:
+        block_unpack_iq4_xs(p, b);
         break;
     default:
         block_unpack_32(type, p, b);

@@ -246,7 +246,7 @@ static void quantise_q6_k(const float *src, unsigned char *dst)
 
 bool quantise_can(enum dtype type)
 {
-    return dtype_block(type) > 1 && type != DTYPE_Q2_K && type != DTYPE_Q3_K;
+    return dtype_block(type) > 1 && type != DTYPE_Q2_K && type != DTYPE_Q3_K && type < DTYPE_IQ4_NL;
 }
 
 void quantise(enum dtype type, const float *src, unsigned char *dst, int64_t n)
