@@ -99,6 +99,11 @@ static int open_file(struct drawing *x, const char *path, const char *what,
 {
     if (!path)
         return err_set(e, ERR_ARG, "%s: there is no path", what);
+    for (int i = 0; i < x->n_files; i++) /* pictures of one adapter are looked at together */
+        if (strcmp(checkpoint_path(x->files[i]), path) == 0) {
+            *out = x->files[i];
+            return 0;
+        }
     int rc = checkpoint_open(&x->files[x->n_files], path, e);
     if (!rc)
         *out = x->files[x->n_files++];

@@ -104,6 +104,25 @@ char *file_join(const char *dir, const char *name)
     return mem_printf("%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
 }
 
+const char *file_base(const char *path, size_t *n)
+{
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    size_t begin = end;
+    while (begin > 0 && path[begin - 1] != '/')
+        begin--;
+    if (n)
+        *n = end - begin;
+    return path + begin;
+}
+
+char *file_folder(const char *path)
+{
+    size_t n = (size_t)(file_base(path, NULL) - path);
+    return n ? mem_strndup(path, n > 1 ? n - 1 : 1) : mem_strdup(".");
+}
+
 /* Temporary files of open writers, for the signal handler: a fixed table of atomic pointers. */
 #define MAX_OPEN 16
 static _Atomic(char *) open_temps[MAX_OPEN];

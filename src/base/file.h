@@ -28,6 +28,12 @@ bool file_exists(const char *path);
 /* "dir/name" on the heap. */
 char *file_join(const char *dir, const char *name);
 
+/* The last part of a path: where it begins, up to slashes at the end; *n, unless NULL, is its
+ * length. */
+const char *file_base(const char *path, size_t *n);
+/* What is before that, "." where nothing is; heap. */
+char *file_folder(const char *path);
+
 /* Writes a file so that it appears complete or not at all: bytes go to a temporary file beside it,
  * which is synced and renamed on commit, removed on abort. */
 struct file_writer {

@@ -98,19 +98,12 @@ static int open_previews(struct drawing *d)
     return preview_decoder_open(&d->decoder, d->m, file->given ? file->text : NULL, d->e);
 }
 
-/* Do the digits that both have agree? Old recipes have 8, A1111's and ours 10. */
-static bool same_hash(const char *a, const char *b)
-{
-    size_t n = strlen(a) < strlen(b) ? strlen(a) : strlen(b);
-    return n == 0 || strncasecmp(a, b, n) == 0;
-}
-
 /* The model's hash, NULL when there is none; warns when --from wants another model. */
 static const char *model_hash(struct drawing *d)
 {
     const char *hash = model_hash_wait(d->hash, interrupt_flag());
     const struct recipe *from = &d->s.from;
-    if (hash && from->model_hash && !d->hash_compared && !same_hash(hash, from->model_hash))
+    if (!d->hash_compared && !hash_agrees(hash, from->model_hash))
         message_warn("%s was drawn with another model: %s%shash %s, this is %s, hash %s; the "
                      "picture will differ",
                      d->s.from_path, from->model ? from->model : "", from->model ? ", " : "",

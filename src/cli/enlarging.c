@@ -84,8 +84,7 @@ int enlarging_read(struct enlarging *x, const struct enlarging_source *s, struct
 
 void enlarging_release(struct enlarging *x)
 {
-    if (x->file)
-        esrgan_close(&x->network);
+    esrgan_close(&x->network);
     checkpoint_close(x->file);
     free(x->name);
     *x = (struct enlarging){0};

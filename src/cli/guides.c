@@ -9,6 +9,7 @@
 #include "cli/model_hash.h"
 #include "cli/options.h"
 #include "format/checkpoint.h"
+#include "pipeline/find_file.h"
 #include "pipeline/imagine.h"
 #include "pipeline/recipe.h"
 
@@ -17,16 +18,12 @@
 
 /* ---- the options' text ---- */
 
-/* The last part of a path. */
+/* The last part of a path; heap. */
 static char *name_of(const char *path)
 {
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    size_t start = n;
-    while (start > 0 && path[start - 1] != '/')
-        start--;
-    return mem_strndup(path + start, n - start);
+    size_t n;
+    const char *base = file_base(path, &n);
+    return mem_strndup(base, n);
 }
 
 /* Cuts ":A-B" off the end. */
@@ -135,25 +132,9 @@ static int choose_adapter(struct recipe_guide *g, const struct option_value *ada
 
 /* ---- the recipe ---- */
 
-/* A file that a recipe names without its folder: beside the picture, here, or where LAR_MODELS
- * says; NULL when there is none. */
-static char *find(const char *from_path, const char *name)
+static char *find(const char *name, const char *from_path)
 {
-    const char *slash = strrchr(from_path, '/'), *models = getenv("LAR_MODELS");
-    char *beside = slash ? mem_strndup(from_path, (size_t)(slash - from_path) + 1) : NULL;
-    const char *folders[] = {beside, ".", models};
-    char *found = NULL;
-    for (size_t i = 0; name && !found && i < sizeof(folders) / sizeof(folders[0]); i++) {
-        if (!folders[i] || !*folders[i])
-            continue;
-        char *path = file_join(folders[i], name);
-        if (file_exists(path))
-            found = path;
-        else
-            free(path);
-    }
-    free(beside);
-    return found;
+    return name ? find_file_of_recipe(name, from_path) : NULL;
 }
 
 /* Is there room for one more ControlNet, or reference? */
@@ -170,9 +151,9 @@ static void restore(struct guides *g, const struct recipe_guide *want,
 {
     struct recipe_guide known = *want;
     known.model = known.hash = known.encoder = known.picture_hash = NULL;
-    known.picture = find(from_path, want->picture);
+    known.picture = find(want->picture, from_path);
     if (want->kind == GUIDE_CONTROL || !adapters->given)
-        known.model = find(from_path, want->model);
+        known.model = find(want->model, from_path);
     else
         choose_adapter(&known, adapters, NULL);
     if (known.model && known.picture && has_room(g, known.kind)) {
@@ -186,12 +167,6 @@ static void restore(struct guides *g, const struct recipe_guide *want,
                  want->model ? want->model : "", known.model ? "the picture " : "",
                  lost ? lost : "(unknown)");
     recipe_guide_release(&known);
-}
-
-static void warn_of_change(const char *from_path, const char *name, const char *was, const char *is)
-{
-    if (was && is && strncmp(was, is, strlen(was) < strlen(is) ? strlen(was) : strlen(is)) != 0)
-        message_warn("%s is not the file that %s was drawn with", name, from_path);
 }
 
 /* ---- both ---- */
@@ -214,8 +189,8 @@ static int find_encoder(struct guides *g, struct guide *x, struct err *e)
 {
     static const char *const places[] = {"image_encoder", "../image_encoder",
                                          "../models/image_encoder"};
-    const char *path = x->model->path, *slash = strrchr(path, '/');
-    char *folder = slash ? mem_strndup(path, (size_t)(slash - path) + 1) : mem_strdup(".");
+    const char *path = x->model->path;
+    char *folder = file_folder(path);
     int rc = 0;
     for (size_t i = 0; !rc && !x->encoder && i < sizeof(places) / sizeof(places[0]); i++) {
         char *place = file_join(folder, places[i]);
@@ -229,9 +204,9 @@ static int find_encoder(struct guides *g, struct guide *x, struct err *e)
     }
     if (!rc && !x->encoder)
         rc = err_set(e, ERR_NOT_FOUND,
-                     "%s: its image encoder is not beside it (%simage_encoder); name it with "
+                     "%s: its image encoder is not beside it (%s/image_encoder); name it with "
                      "--image-encoder",
-                     path, slash ? folder : "");
+                     path, folder);
     free(folder);
     return rc;
 }
@@ -264,8 +239,8 @@ static int open_guide(struct guides *g, struct guide *x, const struct option_val
         rc = open_encoder(g, x, encoder, e);
     if (rc)
         return rc;
-    if (from_path)
-        warn_of_change(from_path, x->known.picture, x->known.picture_hash, hash);
+    if (from_path && !hash_agrees(x->known.picture_hash, hash))
+        message_warn("%s is not the file that %s was drawn with", x->known.picture, from_path);
     free(x->known.picture_hash);
     x->known.picture_hash = mem_strdup(hash);
     return 0;

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cli/message.h"
+#include "cli/model_hash.h"
 #include "cli/options.h"
 #include "format/lora_file.h"
 #include "pipeline/find_file.h"
@@ -12,7 +13,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 static const char *const endings[] = {".safetensors", NULL};
 
@@ -79,36 +79,35 @@ void loras_release(struct loras *l)
         free(l->items[i].said);
         free(l->items[i].name);
         free(l->items[i].path);
+        free(l->items[i].hash);
     }
     free(l->items);
     free(l->request);
     *l = (struct loras){0};
 }
 
-/* The hash that A1111 and kohya show: of the tensors alone, so that metadata may change. */
-static bool hash_of(const char *path, char out[LORA_FILE_HASH])
+/* The hash that A1111 and kohya show: of the tensors alone, so that metadata may change. Found once
+ * for all pictures; NULL when it cannot be had. */
+static const char *hash_of(struct lora_choice *x)
 {
     struct lora_file f;
+    char hash[LORA_FILE_HASH];
     struct err none = {0};
-    bool ok = lora_file_open(&f, path, &none) == 0;
-    if (ok) {
-        ok = lora_file_hash(&f, out, &none) == 0;
-        lora_file_close(&f);
-    }
-    return ok;
+    if (x->hash || lora_file_open(&f, x->path, &none))
+        return x->hash;
+    if (lora_file_hash(&f, hash, &none) == 0)
+        x->hash = mem_strdup(hash);
+    lora_file_close(&f);
+    return x->hash;
 }
 
 /* Recipes of other programs may have fewer digits, or hash the whole file. */
-static void compare_hash(const struct lora_choice *x, const char *from_path)
+static void compare_hash(struct lora_choice *x, const char *from_path)
 {
-    char hash[LORA_FILE_HASH];
-    size_t n = x->hash_wanted ? strlen(x->hash_wanted) : 0;
-    if (n == 0 || !hash_of(x->path, hash))
-        return;
-    if (strncasecmp(hash, x->hash_wanted, n < strlen(hash) ? n : strlen(hash)) != 0)
+    if (x->hash_wanted && !hash_agrees(hash_of(x), x->hash_wanted))
         message_warn("%s is another LoRA than %s was drawn with: hash %s, not %s; the picture may "
                      "differ",
-                     x->path, from_path, hash, x->hash_wanted);
+                     x->path, from_path, x->hash, x->hash_wanted);
 }
 
 static int find(struct lora_choice *x, const char *model, const char *from_path, struct err *e)
@@ -143,12 +142,11 @@ int loras_find(struct loras *l, const char *model, const char *from_path, struct
 
 void loras_to_recipe(const struct loras *l, struct recipe *r)
 {
-    char hash[LORA_FILE_HASH];
     for (int i = 0; i < l->n; i++) {
-        const struct lora_choice *x = &l->items[i];
+        struct lora_choice *x = &l->items[i];
         if (!x->path)
             continue;
-        recipe_add_lora(r, x->name, x->unet, hash_of(x->path, hash) ? hash : NULL);
+        recipe_add_lora(r, x->name, x->unet, hash_of(x));
         r->loras[r->n_loras - 1].text_weight = x->text;
     }
 }

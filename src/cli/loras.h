@@ -14,6 +14,7 @@ struct lora_choice {
     char *name;              /* without folders and ending, as a recipe has it */
     char *path;              /* after loras_find(); NULL: weight 0, or none found */
     const char *hash_wanted; /* of the recipe; borrowed, or NULL */
+    char *hash;              /* of the file once it was wanted; NULL */
     bool from_recipe;
     double text, unet;
 };

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -226,4 +227,10 @@ int file_hash(const char *path, char out[MODEL_HASH_SIZE], struct err *e)
         snprintf(out + 2 * i, 3, "%02x", digest[i]);
     file_map_close(&m);
     return rc;
+}
+
+_Bool hash_agrees(const char *a, const char *b)
+{
+    size_t n = a && b ? strlen(a) : 0, m = n ? strlen(b) : 0;
+    return strncasecmp(n ? a : "", m ? b : "", n < m ? n : m) == 0;
 }

@@ -25,6 +25,10 @@ void model_hash_end(struct model_hash *h);
 /* The same id of any one file, read here and now. */
 int file_hash(const char *path, char out[MODEL_HASH_SIZE], struct err *e);
 
+/* Do the digits that both have agree, in any case? Old recipes have 8, A1111's and ours 10, LoRAs'
+ * 12. Nothing, or NULL, agrees with all. */
+_Bool hash_agrees(const char *a, const char *b);
+
 /* The two halves of the cache, `file` being its path; for tests. Both do nothing when the cache or
  * the model's files cannot be read. model_hash_load() returns whether `out` holds the id. */
 _Bool model_hash_load(const char *file, const struct checkpoint *c, char out[MODEL_HASH_SIZE]);

@@ -68,8 +68,8 @@ int output_init(struct output *o, const char *option, int n, struct err *e)
         o->folder = mem_strdup(option ? option : ".");
         return check_folder(o->folder, option, e);
     }
-    const char *slash = strrchr(option, '/'), *base = slash ? slash + 1 : option;
-    o->folder = slash ? mem_strndup(option, (size_t)(slash - option) + 1) : mem_strdup(".");
+    const char *base = file_base(option, NULL);
+    o->folder = file_folder(option);
     const char *dot = strrchr(base, '.');
     o->stem = mem_strndup(option, dot ? (size_t)(dot - option) : length);
     snprintf(o->extension, sizeof(o->extension), "%s", option + strlen(o->stem));

@@ -8,6 +8,7 @@
 #include "cli/options.h"
 #include "format/mask.h"
 #include "format/resize.h"
+#include "pipeline/find_file.h"
 #include "pipeline/imagine.h"
 #include "pipeline/inpaint.h"
 #include "pipeline/recipe.h"
@@ -18,34 +19,12 @@
 #define FROM_ALPHA "alpha"
 #define EXTENDED   "extended" /* in place of a mask's name */
 
-static const char *name_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-/* A picture that a recipe names, beside the one that holds the recipe or in the current folder;
- * NULL when it is in neither. */
-static char *find(const char *from_path, const char *name)
-{
-    const char *slash = strrchr(from_path, '/');
-    char *folder = slash ? mem_strndup(from_path, (size_t)(slash - from_path) + 1)
-                         : mem_strdup(".");
-    char *path = slash ? file_join(folder, name) : mem_strdup(name);
-    free(folder);
-    if (!file_exists(path)) {
-        free(path);
-        path = file_exists(name) ? mem_strdup(name) : NULL;
-    }
-    return path;
-}
-
 /* Other programs hash other bytes than the file's. */
 static void compare(const struct recipe *from, const char *from_path, const char *path,
                     const char *was, const char *is)
 {
     bool ours = from->version && strncmp(from->version, "lar ", 4) == 0;
-    if (ours && was && strcmp(was, is) != 0)
+    if (ours && !hash_agrees(was, is))
         message_warn("%s is not the picture that %s was drawn from", path, from_path);
 }
 
@@ -57,7 +36,7 @@ static int read_image(struct source *s, const struct options *o, const struct re
     if (o->value[OPTION_IMAGE].given)
         s->path = mem_strdup(o->value[OPTION_IMAGE].text);
     else if (from_path && from->source)
-        s->path = find(from_path, from->source);
+        s->path = find_file_of_recipe(from->source, from_path);
     if (!s->path && (from->source || from->strength >= 0))
         return err_set(e, ERR_ARG, "%s was drawn from the picture %s; give that with --image",
                        from_path, from->source ? from->source : "(unknown)");
@@ -170,7 +149,7 @@ static int read_mask(struct source *s, const struct options *o, const struct rec
     if (!s->path || !name)
         return refuse(o, s->path ? "--mask" : "--image", e);
     choose(s, o, from);
-    recipe_set(&s->masked.name, name_of(name));
+    recipe_set(&s->masked.name, file_base(name, NULL));
     int rc = 0;
     if (!given->given && strcmp(name, EXTENDED) == 0) {
         if (s->masked.invert)
@@ -180,7 +159,7 @@ static int read_mask(struct source *s, const struct options *o, const struct rec
     } else if (given->given) {
         rc = read_file(s, from, from_path, name, e);
     } else {
-        char *path = find(from_path, name);
+        char *path = find_file_of_recipe(name, from_path);
         rc = path ? read_file(s, from, from_path, path, e)
                   : err_set(e, ERR_ARG, "%s was drawn with the mask %s; give that with --mask",
                             from_path, name);
@@ -250,7 +229,7 @@ void source_recipe(const struct source *s, const struct imagine_request *r, stru
 {
     if (!s->path)
         return;
-    recipe_set(&out->source, name_of(s->path));
+    recipe_set(&out->source, file_base(s->path, NULL));
     recipe_set(&out->source_hash, s->hash);
     out->strength = r->strength;
     if (s->extends) {

@@ -44,17 +44,11 @@ static int on_progress(int done, int total, void *ctx)
     return 0;
 }
 
-static const char *last_part(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 /* Beside the input, "x.png" becomes "x-4x.png"; never an existing file. */
 static char *choose_path(const char *in, int scale)
 {
-    const char *dot = strrchr(last_part(in), '.');
-    int n = dot && dot != last_part(in) ? (int)(dot - in) : (int)strlen(in);
+    const char *dot = strrchr(file_base(in, NULL), '.');
+    int n = dot && dot != file_base(in, NULL) ? (int)(dot - in) : (int)strlen(in);
     char *path = mem_printf("%.*s-%dx.png", n, in, scale);
     for (int k = 2; file_exists(path); k++) {
         free(path);
@@ -68,7 +62,7 @@ static char *result_path(const char *in, const char *out, int scale)
 {
     if (out && !file_is_dir(out))
         return mem_strdup(out);
-    char *beside = out ? file_join(out, last_part(in)) : mem_strdup(in);
+    char *beside = out ? file_join(out, file_base(in, NULL)) : mem_strdup(in);
     char *path = choose_path(beside, scale);
     free(beside);
     return path;
@@ -77,7 +71,7 @@ static char *result_path(const char *in, const char *out, int scale)
 /* The name of the network's file without its ending; heap. */
 static char *model_name(const char *path)
 {
-    char *name = mem_strdup(last_part(path)), *dot = strrchr(name, '.');
+    char *name = mem_strdup(file_base(path, NULL)), *dot = strrchr(name, '.');
     if (dot && dot != name)
         *dot = 0;
     return name;

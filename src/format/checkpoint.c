@@ -502,11 +502,9 @@ static const char *component_of_path(struct checkpoint *c)
 {
     static const char *const known[] = {
         "unet", "vae", "text_encoder", "text_encoder_2", "controlnet", "image_encoder", NULL};
-    size_t n = strlen(c->path);
-    while (n > 1 && c->path[n - 1] == '/')
-        n--;
-    char *path = arena_strndup(&c->arena, c->path, n), *slash = strrchr(path, '/');
-    const char *base = slash ? slash + 1 : path;
+    size_t n;
+    const char *base = file_base(c->path, &n);
+    base = arena_strndup(&c->arena, base, n);
     return is_one_of(base, known) ? base : NULL;
 }
 

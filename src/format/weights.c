@@ -160,8 +160,7 @@ static int check_index(const struct weights *w, size_t first, const json_t *map,
     json_object_foreach((json_t *)(uintptr_t)map, key, v)
     {
         const struct weight_file *f = map_get_str(&where, key);
-        const char *slash = f ? strrchr(f->path, '/') : NULL;
-        if (!f || strcmp(slash ? slash + 1 : f->path, json_string_value(v)) != 0) {
+        if (!f || strcmp(file_base(f->path, NULL), json_string_value(v)) != 0) {
             rc = err_set(e, ERR_FORMAT, "%s: tensor %s should be in %s, but is not", index, key,
                          json_string_value(v));
             break;
@@ -171,17 +170,11 @@ static int check_index(const struct weights *w, size_t first, const json_t *map,
     return rc;
 }
 
-static char *parent(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? mem_strndup(path, slash > path ? (size_t)(slash - path) : 1) : mem_strdup(".");
-}
-
 int weights_open_index(struct weights *w, const char *path, struct err *e)
 {
     struct json_doc d;
     size_t n = 0, first = w->n_files;
-    char *dir = parent(path);
+    char *dir = file_folder(path);
     const char **shards = mem_alloc(MAX_SHARDS * sizeof(*shards));
     int rc = json_doc_read(&d, path, WEIGHTS_MAX_TEXT, e);
     const json_t *map = rc ? NULL : json_doc_at(&d, "weight_map");

@@ -25,17 +25,6 @@ static void add_place(struct places *p, char *dir, const char *folder)
     p->dir[p->n++] = file_join(dir, folder);
 }
 
-/* The folder that the model lies in, which is not the model's own. */
-static char *folder_of(const char *model)
-{
-    size_t n = strlen(model);
-    while (n > 1 && model[n - 1] == '/')
-        n--;
-    while (n > 0 && model[n - 1] != '/')
-        n--;
-    return n ? mem_strndup(model, n > 1 ? n - 1 : 1) : mem_strdup(".");
-}
-
 static bool is_file(const char *path)
 {
     return file_exists(path) && !file_is_dir(path);
@@ -73,7 +62,7 @@ static struct places places_of(const struct find_file *f)
     struct places p = {0};
     const char *models = getenv("LAR_MODELS");
     if (f->model)
-        add_place(&p, folder_of(f->model), f->folder);
+        add_place(&p, file_folder(f->model), f->folder);
     if (models && *models)
         add_place(&p, mem_strdup(models), f->folder);
     return p;
@@ -150,8 +139,9 @@ void find_file_each(const struct find_file *f, void (*fn)(const char *path, void
 
 char *find_file_name(const char *path, const char *const *endings)
 {
-    const char *slash = strrchr(path, '/');
-    char *name = mem_strdup(slash ? slash + 1 : path);
+    size_t length;
+    const char *base = file_base(path, &length);
+    char *name = mem_strndup(base, length);
     for (; *endings; endings++) {
         size_t n = strlen(name), m = strlen(*endings);
         if (n > m && strcmp(name + n - m, *endings) == 0) {
@@ -160,4 +150,21 @@ char *find_file_name(const char *path, const char *const *endings)
         }
     }
     return name;
+}
+
+char *find_file_of_recipe(const char *name, const char *from_path)
+{
+    char *beside = file_folder(from_path), *found = NULL;
+    const char *folders[] = {beside, ".", getenv("LAR_MODELS")};
+    for (size_t i = 0; i < sizeof(folders) / sizeof(*folders) && !found; i++) {
+        if (!folders[i] || !*folders[i])
+            continue;
+        char *path = strcmp(folders[i], ".") ? file_join(folders[i], name) : mem_strdup(name);
+        if (file_exists(path))
+            found = path;
+        else
+            free(path);
+    }
+    free(beside);
+    return found;
 }

@@ -27,4 +27,8 @@ void find_file_each(const struct find_file *f, void (*fn)(const char *path, void
 /* The name of a file without folders and without one of these endings; heap. */
 char *find_file_name(const char *path, const char *const *endings);
 
+/* A file or folder that the recipe in the picture `from_path` names: beside that picture, in the
+ * current folder, or in $LAR_MODELS; heap, NULL when it is in none. */
+char *find_file_of_recipe(const char *name, const char *from_path);
+
 #endif

@@ -2,6 +2,7 @@
 #include "pipeline/image_model.h"
 
 #include "base/err.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "format/checkpoint.h"
 #include "models/config.h"
@@ -21,14 +22,9 @@ static const char *const tokenizer_components[2] = {"tokenizer", "tokenizer_2"};
 
 char *image_model_name(const struct image_model *m)
 {
-    const char *path = checkpoint_path(m->file);
-    size_t end = strlen(path);
-    while (end > 1 && path[end - 1] == '/')
-        end--;
-    size_t start = end;
-    while (start > 0 && path[start - 1] != '/')
-        start--;
-    char *name = mem_strndup(path + start, end - start);
+    size_t length;
+    const char *base = file_base(checkpoint_path(m->file), &length);
+    char *name = mem_strndup(base, length);
     static const char *const extensions[] = {".safetensors", ".gguf", ".ckpt", ".pt"};
     for (size_t i = 0; i < sizeof(extensions) / sizeof(extensions[0]); i++) {
         size_t n = strlen(name), x = strlen(extensions[i]);

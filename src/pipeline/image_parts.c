@@ -21,8 +21,7 @@ static bool has_prefix(const struct checkpoint *c, const char *prefix)
 /* The name of the file that holds the other side of a TAESD; heap, or NULL when there is none. */
 static char *other_side(const char *path)
 {
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-    const char *word = strstr(base, "decoder");
+    const char *word = strstr(file_base(path, NULL), "decoder");
     if (!word)
         return NULL;
     char *other = mem_printf("%.*sen%s", (int)(word - path), path, word + strlen("de"));

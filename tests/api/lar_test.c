@@ -1,4 +1,6 @@
 /* lar_test.c - the library as other programs use it, and examples/draw.c. */
+#include "support/model.h"
+#include "support/pictures.h"
 #include "support/program.h"
 #include "support/test.h"
 
@@ -204,6 +206,58 @@ static void draws_larger(void **state)
     forget(&s);
 }
 
+/* Pictures of one adapter are seen together, as by the program. */
+static void references(void **state)
+{
+    const struct world *w = *state;
+    struct hash_checkpoint_options o = {.type = DTYPE_F16};
+    char *model = model_write("sd15", "tiny", o, false);
+    char *folder = model_write("ip-plus-sd15", "ip", o, false);
+    char *adapter = file_join(folder, "ip_adapter/diffusion_pytorch_model.safetensors");
+    char *encoder = file_join(folder, "image_encoder");
+    char *path = test_data("pictures/canny_shapes.png"), *drawn = file_join(folder, "p.png");
+    struct program p = {.dir = folder};
+    program_home();
+    program_run(&p,
+                ARGS("draw", "-m", model, "--size", "64x64", "--steps", "2", "-s5", "x", "-o",
+                     drawn, "--style", path, "--style", path, "--ip-adapter", adapter,
+                     "--image-encoder", encoder),
+                0, "");
+    program_release(&p);
+    struct picture want = test_drawn(folder, "p.png", NULL);
+
+    struct lar_error e = {0};
+    struct lar_image_model *m;
+    struct lar_picture picture;
+    struct seen s = {.stop_at = -1};
+    assert_ok(lar_image_model_open(&m, w->lar, model, &e), e);
+    assert_ok(lar_picture_read(path, &picture, &e), e);
+    struct lar_reference two[2] = {{adapter, encoder, &picture, 1},
+                                   {adapter, encoder, &picture, 1}};
+    struct lar_draw d;
+    lar_draw_init(&d, m);
+    d.prompt = "x";
+    d.steps = 2;
+    d.width = d.height = 64;
+    d.seed = 5;
+    d.references = two;
+    d.n_references = 2;
+    d.on_picture = on_picture;
+    d.ctx = &s;
+    assert_ok(lar_draw(m, &d, &e), e);
+    assert_int_equal(test_picture_difference(&s.last, &want), 0);
+    lar_picture_release(&picture);
+    picture_release(&want);
+    forget(&s);
+    lar_image_model_close(m);
+    free(drawn);
+    free(path);
+    free(encoder);
+    free(adapter);
+    free(folder);
+    free(model);
+}
+
 static void refuses(void **state)
 {
     const struct world *w = *state;
@@ -276,7 +330,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(draws),           cmocka_unit_test(stops),
         cmocka_unit_test(masks_and_files), cmocka_unit_test(draws_larger),
-        cmocka_unit_test(refuses),         cmocka_unit_test(example),
+        cmocka_unit_test(references),      cmocka_unit_test(refuses),
+        cmocka_unit_test(example),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

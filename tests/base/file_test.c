@@ -122,6 +122,29 @@ static void reads_up_to_a_limit(void **state)
     free(dir);
 }
 
+static void parts_of_paths(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *base, *folder;
+    } rows[] = {{"a/b/c.png", "c.png", "a/b"},
+                {"c.png", "c.png", "."},
+                {"a/b//", "b", "a"},
+                {"/c", "c", "/"},
+                {"", "", "."},
+                {"/", "", "/"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t n;
+        const char *base = file_base(rows[i].path, &n);
+        char *folder = file_folder(rows[i].path);
+        assert_ptr_equal(base, file_base(rows[i].path, NULL));
+        assert_int_equal(n, strlen(rows[i].base));
+        assert_memory_equal(base, rows[i].base, n);
+        assert_string_equal(folder, rows[i].folder);
+        free(folder);
+    }
+}
+
 static void joins(void **state)
 {
     (void)state;
@@ -242,6 +265,7 @@ int main(void)
         cmocka_unit_test(absent_and_odd_files),
         cmocka_unit_test(reads_up_to_a_limit),
         cmocka_unit_test(joins),
+        cmocka_unit_test(parts_of_paths),
         cmocka_unit_test(commit_replaces_abort_leaves),
         cmocka_unit_test(unwritable_places),
         cmocka_unit_test(full_disk),

@@ -65,31 +65,6 @@ static int n_files(void)
     return n;
 }
 
-static struct picture load(const char *name, struct recipe *recipe)
-{
-    struct picture p = {0};
-    struct picture_text text = {0};
-    struct err e = {0};
-    char *path = in_dir(name);
-    assert_ok(picture_read(path, &p, &text, &e), e);
-    if (recipe)
-        assert_ok(recipe_from_text(recipe, &text, path, &e), e);
-    picture_text_release(&text);
-    free(path);
-    return p;
-}
-
-/* Fails unless both files hold the same pixels, or do not if `same` is false. */
-static void check_same(const char *a, const char *b, bool same)
-{
-    struct picture p = load(a, NULL), q = load(b, NULL);
-    int difference = test_picture_difference(&p, &q);
-    if ((difference == 0) != same)
-        fail_msg("%s and %s differ by %d", a, b, difference);
-    picture_release(&p);
-    picture_release(&q);
-}
-
 static void test_names(void **state)
 {
     (void)state;
@@ -100,7 +75,7 @@ static void test_names(void **state)
     program_run(&p, DRAW("-s5", ""), 0, "picture-5.png  seed 5\n");
     program_run(&p, DRAW("灯台", "\xff", "-s5"), 0, "灯台-5.png  seed 5\n");
     assert_int_equal(n_files(), 5);
-    check_same("a-red-boat-5.png", "a-red-boat-5-2.png", true);
+    test_drawn_same(dir, "a-red-boat-5.png", "a-red-boat-5-2.png", true);
     program_run(&p, DRAW("x", "-s5", "-o", "out.PNG"), 0, "out.PNG  seed 5\n");
     program_run(&p, DRAW("x", "-s6", "-o", "out.png"), 0, "out.png  seed 6\n");
     char *to = in_dir("to");
@@ -119,24 +94,24 @@ static void test_seeds(void **state)
     struct program p = {.dir = dir};
     program_run(&p, DRAW("boat", "-s7", "-o", "a.png", "--threads", "1"), 0, "seed 7");
     program_run(&p, DRAW("boat", "-s7", "-o", "b.png", "--threads", "2"), 0, "seed 7");
-    check_same("a.png", "b.png", true);
+    test_drawn_same(dir, "a.png", "b.png", true);
     program_run(&p, DRAW("boat", "-s6", "-n3", "-o", "row.png"), 0,
                 "row-1.png  seed 6\nrow-2.png  seed 7\nrow-3.png  seed 8\n");
-    check_same("a.png", "row-2.png", true);
-    check_same("a.png", "row-1.png", false);
-    check_same("a.png", "row-3.png", false);
+    test_drawn_same(dir, "a.png", "row-2.png", true);
+    test_drawn_same(dir, "a.png", "row-1.png", false);
+    test_drawn_same(dir, "a.png", "row-3.png", false);
     program_run(&p, DRAW("boat", "-s7,5-6", "-o", "list.png"), 0,
                 "list-1.png  seed 7\nlist-2.png  seed 5\nlist-3.png  seed 6\n");
-    check_same("a.png", "list-1.png", true);
-    check_same("row-1.png", "list-3.png", true);
+    test_drawn_same(dir, "a.png", "list-1.png", true);
+    test_drawn_same(dir, "row-1.png", "list-3.png", true);
     program_run(&p, DRAW("boat", "-s7", "--variation=3:0.5", "-n2", "-o", "varied.png"), 0,
                 "varied-1.png  seed 7\nvaried-2.png  seed 7\n");
-    check_same("a.png", "varied-1.png", false);
-    check_same("varied-1.png", "varied-2.png", false);
+    test_drawn_same(dir, "a.png", "varied-1.png", false);
+    test_drawn_same(dir, "varied-1.png", "varied-2.png", false);
     program_run(&p, DRAW("boat", "-s7", "--variation=4:0.5", "-o", "v4.png"), 0, "seed 7");
-    check_same("varied-2.png", "v4.png", true);
+    test_drawn_same(dir, "varied-2.png", "v4.png", true);
     program_run(&p, DRAW("--from", "varied-2.png", "-o", "again.png"), 0, "again.png  seed 7\n");
-    check_same("varied-2.png", "again.png", true);
+    test_drawn_same(dir, "varied-2.png", "again.png", true);
     program_run(&p, DRAW("boat", "-s18446744073709551615"), 0, "seed 18446744073709551615\n");
     program_run(&p, DRAW("boat", "-o", "r.png"), 0, "r.png  seed ");
     char *end;
@@ -157,10 +132,11 @@ static void test_grid(void **state)
                 "g-1.png  seed 7\ng-2.png  seed 7\ng-3.png  seed 7\ng-4.png  seed 7\n"
                 "g-5.png  seed 7\ng-6.png  seed 7\ng-grid.png  all 6\n");
     program_run(&p, DRAW("a blue boat", "-s7", "-o", "one.png", "--sampler=dpmpp_2m"), 0, "");
-    check_same("g-6.png", "one.png", true);
+    test_drawn_same(dir, "g-6.png", "one.png", true);
     program_run(&p, DRAW("a red boat", "-s7", "-o", "one.png", "--sampler=heun"), 0, "");
-    check_same("g-1.png", "one.png", true);
-    struct picture cell = load("g-4.png", &r), sheet = load("g-grid.png", NULL);
+    test_drawn_same(dir, "g-1.png", "one.png", true);
+    struct picture cell = test_drawn(dir, "g-4.png", &r),
+                   sheet = test_drawn(dir, "g-grid.png", NULL);
     assert_string_equal(r.prompt, "a blue boat");
     assert_string_equal(r.sampler, "heun");
     assert_int_equal(sheet.width, 8 + 3 * (cell.width + 8));
@@ -205,7 +181,7 @@ static void test_options(void **state)
     program_run(&p, DRAW("boat", "-s7", "-o", "plain.png"), 0, "");
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct picture_text text = {0};
-        struct picture a = {0}, b = load("plain.png", NULL);
+        struct picture a = {0}, b = test_drawn(dir, "plain.png", NULL);
         struct err e = {0};
         char *path = in_dir("a.png");
         program_run(&p, DRAW("boat", "-s7", "-o", "a.png", rows[i][0]), 0, "a.png  seed 7\n");
@@ -263,7 +239,7 @@ static void test_prompt_from_input(void **state)
     struct program p = {.dir = dir, .input = path};
     struct recipe r;
     program_run(&p, DRAW("-", "-s5", "-o", "a.png"), 0, "a.png  seed 5\n");
-    struct picture picture = load("a.png", &r);
+    struct picture picture = test_drawn(dir, "a.png", &r);
     assert_string_equal(r.prompt, "a red\nboat");
     recipe_release(&r);
     picture_release(&picture);
@@ -278,7 +254,7 @@ static void test_recipe(void **state)
     struct recipe r;
     program_run(&p, DRAW("boat", "--negative", "fog", "-s5", "-o", "a.png", "--precision", "f32"),
                 0, "a.png  seed 5\n");
-    struct picture picture = load("a.png", &r);
+    struct picture picture = test_drawn(dir, "a.png", &r);
     assert_string_equal(r.prompt, "boat");
     assert_string_equal(r.negative, "fog");
     assert_string_equal(r.model, "tiny");
@@ -291,18 +267,18 @@ static void test_recipe(void **state)
     recipe_release(&r);
 
     program_run(&p, ARGS("draw", "--from", "a.png", "-m", model, "-o", "b.png"), 0, "seed 5\n");
-    check_same("a.png", "b.png", true);
+    test_drawn_same(dir, "a.png", "b.png", true);
     assert_null(strstr(p.errors, "warning"));
     program_run(&p, ARGS("draw", "--from", "a.png", "-m", model, "-o", "c.png", "-s6"), 0,
                 "c.png  seed 6\n");
-    check_same("a.png", "c.png", false);
+    test_drawn_same(dir, "a.png", "c.png", false);
     program_run(&p, ARGS("draw", "ship", "--from", "a.png", "-m", model, "-o", "d.png"), 0, "");
-    check_same("a.png", "d.png", false);
+    test_drawn_same(dir, "a.png", "d.png", false);
     program_run(&p, ARGS("draw", "--from", "a.png", "-o", "e.png"), 1, "tiny");
     setenv("LAR_MODEL", model, 1); /* the default model, and it has the recipe's name */
     program_run(&p, ARGS("draw", "--from", "a.png", "-o", "e.png"), 0, "e.png  seed 5\n");
     unsetenv("LAR_MODEL");
-    check_same("a.png", "e.png", true);
+    test_drawn_same(dir, "a.png", "e.png", true);
     program_release(&p);
 }
 
@@ -313,17 +289,17 @@ static void test_tileable(void **state)
     struct recipe r;
     program_run(&p, DRAW("boat", "-s5", "-o", "a.png"), 0, "");
     program_run(&p, DRAW("boat", "-s5", "-o", "b.png", "--tileable", "x"), 0, "");
-    check_same("a.png", "b.png", false);
-    struct picture picture = load("b.png", &r);
+    test_drawn_same(dir, "a.png", "b.png", false);
+    struct picture picture = test_drawn(dir, "b.png", &r);
     assert_string_equal(r.tileable, "x");
     picture_release(&picture);
     recipe_release(&r);
     program_run(&p, ARGS("draw", "--from", "b.png", "-m", model, "-o", "c.png"), 0, "");
-    check_same("b.png", "c.png", true);
+    test_drawn_same(dir, "b.png", "c.png", true);
     program_run(&p,
                 ARGS("draw", "--from", "b.png", "-m", model, "-o", "d.png", "--tileable", "none"),
                 0, "");
-    check_same("a.png", "d.png", true);
+    test_drawn_same(dir, "a.png", "d.png", true);
     program_release(&p);
 }
 
@@ -343,14 +319,14 @@ static void test_parts(void **state)
     program_run(&p, DRAW("boat", "-s5", "-o", "a.png"), 0, "");
     program_run(&p, DRAW("boat", "-s5", "-o", "b.png", "--vae", "other", "--text-encoder", text), 0,
                 "");
-    struct picture picture = load("b.png", &r);
+    struct picture picture = test_drawn(dir, "b.png", &r);
     assert_string_equal(r.vae, "other");
     assert_string_equal(r.text_encoder[0], "text_encoder");
     recipe_release(&r);
     picture_release(&picture);
-    check_same("a.png", "b.png", true); /* it is the same VAE */
+    test_drawn_same(dir, "a.png", "b.png", true); /* it is the same VAE */
     program_run(&p, ARGS("draw", "--from", "b.png", "-m", model, "-o", "c.png"), 0, "seed 5");
-    check_same("a.png", "c.png", true);
+    test_drawn_same(dir, "a.png", "c.png", true);
     assert_null(strstr(p.errors, "its VAE"));
     assert_non_null(strstr(p.errors, "its text encoder text_encoder is left out"));
     unlink(link);
@@ -379,7 +355,7 @@ static void test_hires(void **state)
                 DRAW("boat", "-s5", "-o", "a.png", "--hires", "1.5:0.5", "--hires-steps", "4",
                      "--hires-upscaler", "Lanczos"),
                 0, "");
-    struct picture a = load("a.png", &r);
+    struct picture a = test_drawn(dir, "a.png", &r);
     assert_true(a.width == 96 && a.height == 96 && r.width == 64 && r.height == 64);
     assert_true(r.hires == 1.5 && r.hires_strength == 0.5 && r.strength < 0); /* NOLINT */
     assert_int_equal(r.hires_steps, 4);
@@ -387,7 +363,7 @@ static void test_hires(void **state)
     picture_release(&a);
     recipe_release(&r);
     program_run(&p, ARGS("draw", "--from", "a.png", "-m", model, "-o", "b.png"), 0, "");
-    check_same("a.png", "b.png", true);
+    test_drawn_same(dir, "a.png", "b.png", true);
     program_run(&p, DRAW("boat", "--hires", "9"), 2, "--hires 9: wants the scale");
     program_run(&p, DRAW("boat", "--hires", "2:0"), 2, "--hires 2:0: wants the scale");
     program_run(&p, DRAW("boat", "--hires-steps", "9"), 2, "--hires-steps: has no effect without");
@@ -407,7 +383,7 @@ static void test_extend(void **state)
                 ARGS("draw", "-m", model, "--steps", "2", "ship", "-s6", "-o", "b.png", "-i",
                      "a.png", "--extend", "left=20", "--mask-seam", "4"),
                 0, "");
-    struct picture a = load("a.png", NULL), b = load("b.png", &r);
+    struct picture a = test_drawn(dir, "a.png", NULL), b = test_drawn(dir, "b.png", &r);
     assert_true(b.width == 88 && b.height == 64); /* a multiple of 8 */
     for (int y = 0; y < 64; y++)
         assert_memory_equal(b.data + (y * 88 + 24 + 4) * 3, a.data + (y * 64 + 4) * 3, 60 * 3);
@@ -418,7 +394,7 @@ static void test_extend(void **state)
     picture_release(&b);
     recipe_release(&r);
     program_run(&p, ARGS("draw", "--from", "b.png", "-m", model, "-o", "c.png"), 0, "");
-    check_same("b.png", "c.png", true);
+    test_drawn_same(dir, "b.png", "c.png", true);
     program_run(&p, DRAW("ship", "--extend", "all=8"), 2, "--extend all=8: has no effect without");
     program_run(&p, DRAW("ship", "-i", "a.png", "--extend", "8"), 2, "--extend 8: wants pixels");
     program_run(&p, DRAW("ship", "-i", "a.png", "--extend", "all=8", "--mask-invert"), 2,
@@ -447,8 +423,8 @@ static void test_image(void **state)
     char *source = test_data("pictures/lossy.webp");
     program_run(&p, DRAW("boat", "-s5", "-o", "a.png", "--image", source), 0, "");
     program_run(&p, DRAW("boat", "-s5", "-o", "b.png", "-i", source, "--strength", "1"), 0, "");
-    check_same("a.png", "b.png", false);
-    struct picture picture = load("a.png", &r);
+    test_drawn_same(dir, "a.png", "b.png", false);
+    struct picture picture = test_drawn(dir, "a.png", &r);
     assert_string_equal(r.source, "lossy.webp");
     assert_int_equal(strlen(r.source_hash), 10);
     assert_true(r.strength == 0.75);
@@ -458,7 +434,7 @@ static void test_image(void **state)
                 "a.png was drawn from the picture lossy.webp; give that with --image");
     program_run(&p, ARGS("draw", "--from", "a.png", "-m", model, "-o", "c.png", "-i", source), 0,
                 "");
-    check_same("a.png", "c.png", true);
+    test_drawn_same(dir, "a.png", "c.png", true);
     assert_null(strstr(p.errors, "warning"));
     program_run(&p, ARGS("draw", "--from", "a.png", "-m", model, "-o", "c.png", "-i", "b.png"), 0,
                 "");
@@ -482,7 +458,7 @@ static void test_mask(void **state)
                 DRAW("boat", "-s5", "-o", "m.png", "-i", alpha, "--mask", mask, "--mask-seam", "3"),
                 0, "");
     assert_non_null(strstr(p.errors, "is scaled to the picture's"));
-    struct picture picture = load("m.png", &r);
+    struct picture picture = test_drawn(dir, "m.png", &r);
     assert_string_equal(r.mask.name, "resize_rgb.png");
     assert_int_equal(r.mask.seam, 3);
     assert_false(r.mask.area);
@@ -494,15 +470,15 @@ static void test_mask(void **state)
         &p,
         ARGS("draw", "--from", "m.png", "-m", model, "-o", "n.png", "-i", alpha, "--mask", mask), 0,
         "");
-    check_same("m.png", "n.png", true);
+    test_drawn_same(dir, "m.png", "n.png", true);
     program_run(&p, DRAW("boat", "-s5", "-o", "a.png", "-i", alpha, "--mask", "alpha"), 0, "");
     program_run(&p,
                 DRAW("boat", "-s5", "-o", "b.png", "-i", alpha, "--mask", "alpha", "--mask-invert"),
                 0, "");
-    check_same("a.png", "b.png", false);
+    test_drawn_same(dir, "a.png", "b.png", false);
     program_run(&p, ARGS("draw", "--from", "b.png", "-m", model, "-o", "c.png", "-i", alpha), 0,
                 "");
-    check_same("b.png", "c.png", true);
+    test_drawn_same(dir, "b.png", "c.png", true);
     program_run(&p, DRAW("boat", "-i", mask, "--mask", "alpha"), 2, "has no transparency");
     program_run(&p, DRAW("boat", "--mask", mask), 2, "--mask: has no effect without --image");
     program_run(&p, DRAW("boat", "-i", alpha, "--mask-area"), 2,
@@ -562,7 +538,7 @@ static void test_preview(void **state)
     assert_null(strchr(p.errors, '\033'));
     assert_null(strchr(p.text, '\033'));
     program_run(&p, DRAW("b", "-s5", "-o", "b.png"), 0, "");
-    check_same("a.png", "b.png", true);
+    test_drawn_same(dir, "a.png", "b.png", true);
     program_run(&p, DRAW("b", "--preview-decoder", "no.safetensors"), 1, "no.safetensors");
     program_run(&p, DRAW("b", "--preview-decoder", model, "--preview"), 1, "tiny");
     program_release(&p);
@@ -580,7 +556,7 @@ static void test_long_prompt(void **state)
     assert_null(strstr(p.errors, "warning"));
     text[4 * 75] = '\0';
     program_run(&p, DRAW(text, "-owhole.png", "-s5"), 0, "");
-    check_same("long.png", "whole.png", false);
+    test_drawn_same(dir, "long.png", "whole.png", false);
     program_release(&p);
 }
 
@@ -607,9 +583,9 @@ static void test_formats(void **state)
     program_run(&p, DRAW("b", "-s5", "-o", "a.JPG", "-n2"), 0, "a-2.JPG  seed 6\n");
     program_run(&p, ARGS("draw", "--from", "a-1.JPG", "-m", model, "-o", "b.png"), 0, "seed 5\n");
     program_run(&p, ARGS("draw", "--from", "a.webp", "-m", model, "-o", "c.png"), 0, "seed 5\n");
-    check_same("a.png", "a.webp", true);
-    check_same("a.png", "b.png", true);
-    check_same("a.png", "c.png", true);
+    test_drawn_same(dir, "a.png", "a.webp", true);
+    test_drawn_same(dir, "a.png", "b.png", true);
+    test_drawn_same(dir, "a.png", "c.png", true);
     program_release(&p);
 }
 
@@ -624,7 +600,7 @@ static void test_bad_output(void **state)
     program_run(&p, DRAW("b", "-o", "a"), 2, "--output a: is no folder and has no extension");
     program_run(&p, DRAW("b", "-o", ".png"), 2, "--output .png: is no folder");
     program_run(&p, DRAW("b", "-o", ""), 2, "--output: is empty");
-    program_run(&p, DRAW("b", "-o", "no/a.png"), 2, "--output no/a.png: there is no folder no/");
+    program_run(&p, DRAW("b", "-o", "no/a.png"), 2, "--output no/a.png: there is no folder no;");
     program_run(&p, DRAW("b", "-o", "no/"), 2, "--output no/: there is no folder no/");
     program_run(&p, DRAW("b", "-o", "/proc/a.png"), 1, "--output /proc/a.png: cannot write there");
     assert_int_equal(n_files(), 0);

@@ -62,33 +62,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct recipe load(const char *name, struct picture *p)
-{
-    struct picture_text text = {0};
-    struct recipe r;
-    struct err e = {0};
-    char *path = file_join(dir, name);
-    assert_ok(picture_read(path, p, &text, &e), e);
-    assert_ok(recipe_from_text(&r, &text, path, &e), e);
-    picture_text_release(&text);
-    free(path);
-    return r;
-}
-
-/* Fails unless the pictures have the same pixels, or do not if `same` is false. */
-static void check_same(const char *a, const char *b, bool same)
-{
-    struct picture p, q;
-    struct recipe r = load(a, &p), s = load(b, &q);
-    int difference = test_picture_difference(&p, &q);
-    if ((difference == 0) != same)
-        fail_msg("%s and %s differ by %d", a, b, difference);
-    recipe_release(&r);
-    recipe_release(&s);
-    picture_release(&p);
-    picture_release(&q);
-}
-
 /* By path, by a bare name, and by its name in a prompt alone where it lies in embeddings/. */
 static void test_ways(void **state)
 {
@@ -101,16 +74,16 @@ static void test_ways(void **state)
     assert_int_equal(rename(ink, aside), 0);
     program_run(&p, DRAW("a boat in ink", "-o", "beside.png"), 0, ""); /* not in its folder */
     assert_int_equal(rename(aside, ink), 0);
-    check_same("folder.png", "option.png", true);
-    check_same("folder.png", "name.png", true);
-    check_same("folder.png", "beside.png", false);
+    test_drawn_same(dir, "folder.png", "option.png", true);
+    test_drawn_same(dir, "folder.png", "name.png", true);
+    test_drawn_same(dir, "folder.png", "beside.png", false);
     /* In the negative prompt, and by the word that diffusers wrote into the file. */
     program_run(&p, DRAW("a boat", "-o", "plain.png"), 0, "");
     program_run(&p, DRAW("a boat", "-o", "not.png", "--negative", "ink"), 0, "");
     program_run(&p, DRAW("a <cat-toy>", "-o", "a.png", "--embedding", "toy.safetensors"), 0, "");
     program_run(&p, DRAW("a toy", "-o", "b.png", "--embedding", "toy"), 0, "");
-    check_same("plain.png", "not.png", false);
-    check_same("a.png", "b.png", true);
+    test_drawn_same(dir, "plain.png", "not.png", false);
+    test_drawn_same(dir, "a.png", "b.png", true);
     program_release(&p);
     free(ink);
     free(aside);
@@ -121,10 +94,10 @@ static void test_recipe(void **state)
 {
     (void)state;
     struct program p = {.dir = dir};
-    struct picture picture;
+    struct recipe r;
     char *toy = file_join(dir, "toy.safetensors"), *ink = file_join(dir, "embeddings/ink.pt");
     program_run(&p, DRAW("ink, toy", "-o", "r.png", "--embedding", toy), 0, "");
-    struct recipe r = load("r.png", &picture);
+    struct picture picture = test_drawn(dir, "r.png", &r);
     assert_non_null(r.embeddings);
     assert_memory_equal(r.embeddings, "toy: ", 5);
     assert_int_equal(strlen(r.embeddings), 5 + 10 + 2 + 5 + 10);
@@ -133,14 +106,14 @@ static void test_recipe(void **state)
     picture_release(&picture);
     program_run(&p, DRAW("--from", "r.png", "-o", "again.png", "--embedding", toy), 0, "");
     assert_null(strstr(p.errors, "embedding"));
-    check_same("r.png", "again.png", true);
+    test_drawn_same(dir, "r.png", "again.png", true);
     char *away = file_join(dir, "away.safetensors");
     program_run(&p, DRAW("--from", "r.png", "-o", "beside.png"), 0, "");
-    check_same("r.png", "beside.png", true);
+    test_drawn_same(dir, "r.png", "beside.png", true);
     assert_int_equal(rename(toy, away), 0);
     program_run(&p, DRAW("--from", "r.png", "-o", "without.png"), 0, "");
     assert_non_null(strstr(p.errors, "its embedding toy is left out, the picture will differ: "));
-    check_same("r.png", "without.png", false);
+    test_drawn_same(dir, "r.png", "without.png", false);
     assert_int_equal(rename(away, toy), 0);
     free(away);
     copy_file("plain.safetensors", "embeddings/ink.safetensors");

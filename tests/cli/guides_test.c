@@ -71,29 +71,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct picture load(const char *name, struct recipe *recipe)
-{
-    struct picture p = {0};
-    struct picture_text text = {0};
-    struct err e = {0};
-    char *path = file_join(dir, name);
-    assert_ok(picture_read(path, &p, &text, &e), e);
-    if (recipe)
-        assert_ok(recipe_from_text(recipe, &text, path, &e), e);
-    picture_text_release(&text);
-    free(path);
-    return p;
-}
-
-static bool same(const char *a, const char *b)
-{
-    struct picture p = load(a, NULL), q = load(b, NULL);
-    int difference = test_picture_difference(&p, &q);
-    picture_release(&p);
-    picture_release(&q);
-    return difference == 0;
-}
-
 static void a_control_is_drawn_and_drawn_again(void **state)
 {
     (void)state;
@@ -104,12 +81,12 @@ static void a_control_is_drawn_and_drawn_again(void **state)
                 "zero.png  seed 5\n");
     program_run(&p, DRAW("-o", "one.png", "--control", "net=canny,30,60:edges.png:0.5:0-0.5"), 0,
                 "one.png  seed 5\n");
-    assert_true(same("plain.png", "zero.png"));
-    assert_false(same("plain.png", "one.png"));
+    test_drawn_same(dir, "plain.png", "zero.png", true);
+    test_drawn_same(dir, "plain.png", "one.png", false);
     program_run(&p, ARGS("draw", "-m", model, "--from", "one.png", "-o", "again.png"), 0,
                 "again.png  seed 5\n");
-    assert_true(same("one.png", "again.png"));
-    struct picture q = load("again.png", &r);
+    test_drawn_same(dir, "one.png", "again.png", true);
+    struct picture q = test_drawn(dir, "again.png", &r);
     assert_int_equal(r.n_guides, 1);
     const struct recipe_guide *g = &r.guides[0];
     assert_string_equal(g->model, "net");
@@ -134,7 +111,7 @@ static void what_is_gone_is_left_out(void **state)
     program_run(&p, ARGS("draw", "-m", model, "--from", "one.png", "-o", "less.png"), 0,
                 "less.png  seed 5\n");
     assert_non_null(strstr(p.errors, "the picture edges.png is not found"));
-    assert_true(same("plain.png", "less.png"));
+    test_drawn_same(dir, "plain.png", "less.png", true);
     assert_int_equal(rename(to, from), 0);
     free(from);
     free(to);
@@ -156,12 +133,12 @@ static void references_are_drawn_and_drawn_again(void **state)
                      "--ip-adapter", "plus-face.safetensors", "--ip-adapter", "style.safetensors",
                      "--control", "net=edges.png"),
                 0, "style.png  seed 5\n");
-    assert_true(same("plain.png", "without.png"));
-    assert_false(same("plain.png", "style.png"));
+    test_drawn_same(dir, "plain.png", "without.png", true);
+    test_drawn_same(dir, "plain.png", "style.png", false);
     program_run(&p, ARGS("draw", "-m", model, "--from", "style.png", "-o", "again.png"), 0,
                 "again.png  seed 5\n");
-    assert_true(same("style.png", "again.png"));
-    struct picture q = load("again.png", &r);
+    test_drawn_same(dir, "style.png", "again.png", true);
+    struct picture q = test_drawn(dir, "again.png", &r);
     assert_int_equal(r.n_guides, 3);
     assert_int_equal(r.guides[0].kind, GUIDE_CONTROL);
     assert_int_equal(r.guides[1].kind, GUIDE_STYLE);
@@ -176,7 +153,7 @@ static void references_are_drawn_and_drawn_again(void **state)
                 ARGS("draw", "-m", model, "--from", "style.png", "-o", "other.png", "--style",
                      "edges.png:0", "--ip-adapter", "style.safetensors"),
                 0, "other.png  seed 5\n");
-    q = load("other.png", &r);
+    q = test_drawn(dir, "other.png", &r);
     assert_int_equal(r.n_guides, 2); /* the ControlNet stays, the face goes */
     recipe_release(&r);
     picture_release(&q);

@@ -59,31 +59,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct picture load(const char *name, struct recipe *recipe)
-{
-    struct picture p = {0};
-    struct picture_text text = {0};
-    struct err e = {0};
-    char *path = file_join(dir, name);
-    assert_ok(picture_read(path, &p, &text, &e), e);
-    if (recipe)
-        assert_ok(recipe_from_text(recipe, &text, path, &e), e);
-    picture_text_release(&text);
-    free(path);
-    return p;
-}
-
-/* Fails unless the pictures have the same pixels, or do not if `same` is false. */
-static void check_same(const char *a, const char *b, bool same)
-{
-    struct picture p = load(a, NULL), q = load(b, NULL);
-    int difference = test_picture_difference(&p, &q);
-    if ((difference == 0) != same)
-        fail_msg("%s and %s differ by %d", a, b, difference);
-    picture_release(&p);
-    picture_release(&q);
-}
-
 /* A path, a bare name and a tag are the same LoRA; weight 0 is none. */
 static void test_ways(void **state)
 {
@@ -96,12 +71,12 @@ static void test_ways(void **state)
     program_run(&p, DRAW("boat <lora:ink:9>", "-o", "both.png", "--lora", "ink:0.5"), 0, "");
     program_run(&p, DRAW("boat", "-o", "none.png", "--lora", "ink:0"), 0, "");
     program_run(&p, DRAW("boat", "-o", "one.png", "--lora", "ink"), 0, "");
-    check_same("plain.png", "none.png", true);
-    check_same("plain.png", "path.png", false);
-    check_same("path.png", "name.png", true);
-    check_same("path.png", "tag.png", true);
-    check_same("path.png", "both.png", true);
-    check_same("path.png", "one.png", false);
+    test_drawn_same(dir, "plain.png", "none.png", true);
+    test_drawn_same(dir, "plain.png", "path.png", false);
+    test_drawn_same(dir, "path.png", "name.png", true);
+    test_drawn_same(dir, "path.png", "tag.png", true);
+    test_drawn_same(dir, "path.png", "both.png", true);
+    test_drawn_same(dir, "path.png", "one.png", false);
     program_release(&p);
 }
 
@@ -113,7 +88,7 @@ static void test_recipe(void **state)
     struct recipe r;
     program_run(&p, DRAW("a <lora:ink:0.25:-0.75> boat", "-o", "a.png", "--lora", "wash:0.5"), 0,
                 "");
-    struct picture picture = load("a.png", &r);
+    struct picture picture = test_drawn(dir, "a.png", &r);
     assert_string_equal(r.prompt, "a boat");
     assert_int_equal(r.n_loras, 2);
     assert_string_equal(r.loras[0].name, "ink");
@@ -129,10 +104,10 @@ static void test_recipe(void **state)
     picture_release(&picture);
     program_run(&p, ARGS("draw", "-m", model, "--from", "a.png", "-o", "b.png"), 0, "");
     assert_null(strstr(p.errors, "warning"));
-    check_same("a.png", "b.png", true);
+    test_drawn_same(dir, "a.png", "b.png", true);
     program_run(&p, ARGS("draw", "-m", model, "--from", "a.png", "-o", "c.png", "--lora", "ink:0"),
                 0, "");
-    check_same("a.png", "c.png", false);
+    test_drawn_same(dir, "a.png", "c.png", false);
     write_lora("loras/wash.safetensors", "");
     program_run(&p, ARGS("draw", "-m", model, "--from", "a.png", "-o", "d.png"), 0, "");
     assert_non_null(strstr(p.errors, "is another LoRA than a.png was drawn with"));

@@ -23,16 +23,6 @@ static struct checkpoint *net, *xl;
 static struct backend *b;
 static struct picture picture;
 
-static struct checkpoint *open_net(const char *model)
-{
-    struct hash_checkpoint_options o = {.type = DTYPE_F16, .n_shards = 1};
-    char *path = model_write(model, model, o, false), *folder = file_join(path, "controlnet");
-    struct checkpoint *c = model_open(folder);
-    free(folder);
-    free(path);
-    return c;
-}
-
 static int setup(void **state)
 {
     (void)state;
@@ -42,8 +32,8 @@ static int setup(void **state)
     assert_ok(image_model_open(&m, path, &e), e);
     assert_ok(cpu_backend_new(&b, 1, NULL, &e), e);
     assert_ok(picture_alloc(&picture, 40, 30, 4, "a picture", &e), e);
-    net = open_net("controlnet-sd15");
-    xl = open_net("controlnet-sdxl");
+    net = model_open_part("controlnet-sd15", "controlnet");
+    xl = model_open_part("controlnet-sdxl", "controlnet");
     free(path);
     return 0;
 }

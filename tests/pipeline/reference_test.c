@@ -24,16 +24,6 @@ static struct checkpoint *plain, *plus, *xl, *encoder;
 static struct backend *b;
 static struct picture picture;
 
-static struct checkpoint *open_part(const char *variant, const char *part)
-{
-    struct hash_checkpoint_options o = {.type = DTYPE_F16, .n_shards = 1};
-    char *path = model_write(variant, variant, o, false), *folder = file_join(path, part);
-    struct checkpoint *c = model_open(folder);
-    free(folder);
-    free(path);
-    return c;
-}
-
 static int setup(void **state)
 {
     (void)state;
@@ -43,10 +33,10 @@ static int setup(void **state)
     assert_ok(image_model_open(&m, path, &e), e);
     assert_ok(cpu_backend_new(&b, 1, NULL, &e), e);
     assert_ok(picture_alloc(&picture, 40, 30, 4, "a picture", &e), e);
-    plain = open_part("ip-plain-sd15", "ip_adapter");
-    plus = open_part("ip-plus-sd15", "ip_adapter");
-    xl = open_part("ip-plus-sdxl", "ip_adapter");
-    encoder = open_part("ip-plain-sd15", "image_encoder");
+    plain = model_open_part("ip-plain-sd15", "ip_adapter");
+    plus = model_open_part("ip-plus-sd15", "ip_adapter");
+    xl = model_open_part("ip-plus-sdxl", "ip_adapter");
+    encoder = model_open_part("ip-plain-sd15", "image_encoder");
     free(path);
     return 0;
 }

@@ -99,3 +99,13 @@ struct checkpoint *model_open(const char *path)
     assert_ok(checkpoint_open(&c, path, &e), e);
     return c;
 }
+
+struct checkpoint *model_open_part(const char *model, const char *part)
+{
+    struct hash_checkpoint_options o = {.type = DTYPE_F16, .n_shards = 1};
+    char *path = model_write(model, model, o, false), *folder = file_join(path, part);
+    struct checkpoint *c = model_open(folder);
+    free(folder);
+    free(path);
+    return c;
+}

@@ -19,6 +19,8 @@ char *model_manifest(const char *model, const char *end);
 char *model_write(const char *model, const char *out, struct hash_checkpoint_options o, bool ldm);
 
 struct checkpoint *model_open(const char *path);
+/* Writes the model in F16 and opens one of its components. */
+struct checkpoint *model_open_part(const char *model, const char *part);
 
 /* The tensor has this shape, but for trailing dimensions of 1, and the hash weights of this name.
  */

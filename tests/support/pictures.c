@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "pipeline/recipe.h"
 #include "support/test.h"
 
 #include <stdlib.h>
@@ -73,4 +74,28 @@ void test_picture_mutations(const char *name)
     free(data);
     free(path);
     free(below);
+}
+
+struct picture test_drawn(const char *dir, const char *name, struct recipe *recipe)
+{
+    struct picture p = {0};
+    struct picture_text text = {0};
+    struct err e = {0};
+    char *path = file_join(dir, name);
+    assert_ok(picture_read(path, &p, &text, &e), e);
+    if (recipe)
+        assert_ok(recipe_from_text(recipe, &text, path, &e), e);
+    picture_text_release(&text);
+    free(path);
+    return p;
+}
+
+void test_drawn_same(const char *dir, const char *a, const char *b, bool same)
+{
+    struct picture p = test_drawn(dir, a, NULL), q = test_drawn(dir, b, NULL);
+    int difference = test_picture_difference(&p, &q);
+    if ((difference == 0) != same)
+        fail_msg("%s and %s differ by %d", a, b, difference);
+    picture_release(&p);
+    picture_release(&q);
 }

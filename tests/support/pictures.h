@@ -17,4 +17,11 @@ void test_picture_refused(const char *path, int code);
  * changed must be read or refused without harm. */
 void test_picture_mutations(const char *name);
 
+struct recipe;
+
+/* Reads a picture that was drawn into the folder, and its recipe unless that is NULL. */
+struct picture test_drawn(const char *dir, const char *name, struct recipe *recipe);
+/* Fails unless two of them have the same pixels, or do not if `same` is false. */
+void test_drawn_same(const char *dir, const char *a, const char *b, bool same);
+
 #endif
