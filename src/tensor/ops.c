@@ -1,6 +1,8 @@
 /* ops.c - shape checks and recording; see ops.h. */
 #include "tensor/ops.h"
 
+#include "tensor/kv.h"
+
 #include <string.h>
 
 static const char *shape(const struct tensor *x, char out[TENSOR_SHAPE_TEXT])
@@ -256,6 +258,33 @@ struct tensor *op_attention(struct tape *t, struct tensor *q, struct tensor *k, 
     if (!tensor_same_shape(k, v) || n_head < 1 || q->dim[2] % n_head)
         return misfit(t, OP_ATTENTION, k, v);
     return record_like(t, &op, q);
+}
+
+struct tensor *op_attend(struct tape *t, struct tensor *q, struct tensor *k, struct tensor *v,
+                         struct attend p)
+{
+    const struct kv_layer *c = p.cache;
+    struct op op = {.kind = OP_ATTEND,
+                    .src = {q, k, v, p.sinks},
+                    .n_head = p.n_head,
+                    .factor = p.scale,
+                    .softcap = p.softcap,
+                    .window = p.window,
+                    .cache = c,
+                    .batch = p.batch};
+    if (tape_failed(t))
+        return q;
+    if (!kv_can(c->type) || c->n_head_kv < 1 || p.n_head < 1 || p.n_head % c->n_head_kv)
+        return tape_fail(t, OP_ATTEND, "%d heads of queries on %d heads of keys as %s", p.n_head,
+                         c->n_head_kv, dtype_name(c->type));
+    if (q->n_dim != 2 || q->dim[1] != (int64_t)p.n_head * c->d_k || k->n_dim != 2 ||
+        k->dim[0] != q->dim[0] || k->dim[1] != (int64_t)c->n_head_kv * c->d_k)
+        return misfit(t, OP_ATTEND, q, k);
+    if (v->n_dim != 2 || v->dim[0] != q->dim[0] || v->dim[1] != (int64_t)c->n_head_kv * c->d_v)
+        return misfit(t, OP_ATTEND, q, v);
+    if (!is_vector(p.sinks, p.n_head))
+        return misfit(t, OP_ATTEND, q, p.sinks);
+    return record_cols(t, &op, q, (int64_t)p.n_head * c->d_v);
 }
 
 struct tensor *op_upsample(struct tape *t, struct tensor *x, int64_t h_out, int64_t w_out)

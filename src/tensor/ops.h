@@ -71,6 +71,22 @@ struct tensor *op_moments(struct tape *t, struct tensor *x, int n_group, int top
 struct tensor *op_attention(struct tape *t, struct tensor *q, struct tensor *k, struct tensor *v,
                             int n_head, bool causal);
 
+/* q [n, n_head * d_k], k [n, n_head_kv * d_k], v [n, n_head_kv * d_v] -> [n, n_head * d_v]. Each
+ * run first adds its keys and values to the cache (tensor/kv.h), then each row attends to its own
+ * sequence up to itself: weights softmax(cap(scale * q k)), cap(s) = softcap * tanh(s / softcap).
+ * n_head / n_head_kv neighbouring heads share a head of the cache. */
+struct attend {
+    const struct kv_layer *cache; /* both borrowed by the tape */
+    const struct kv_batch *batch;
+    int n_head;
+    float scale;
+    float softcap;        /* 0: none */
+    int window;           /* of the latest keys that a row sees, itself included; 0: all */
+    struct tensor *sinks; /* [n_head] f32: one more score per head, with the value 0; or NULL */
+};
+struct tensor *op_attend(struct tape *t, struct tensor *q, struct tensor *k, struct tensor *v,
+                         struct attend p);
+
 /* [n, h, w, c] -> [n, h_out, w_out, c]; output row y is input row y h / h_out, rounded down. */
 struct tensor *op_upsample(struct tape *t, struct tensor *x, int64_t h_out, int64_t w_out);
 /* [n, h, w, c r r] -> [n, h r, w r, c], as PyTorch's PixelShuffle; h, w, c not multiples of r fail

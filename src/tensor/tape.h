@@ -18,6 +18,8 @@
 struct err;
 struct backend;
 struct adapters;
+struct kv_layer;
+struct kv_batch;
 
 enum op_kind {
 #define OP(NAME, function, text) OP_##NAME,
@@ -37,15 +39,19 @@ struct op {
     struct tensor *out;
     struct tensor *src[OP_MAX_SRC];
     float eps;      /* norms */
-    float factor;   /* scale; leaky_relu without slopes: the slope */
+    float factor;   /* scale, attend; leaky_relu without slopes: the slope */
     float offset;   /* scale */
-    int n_head;     /* attention */
+    int n_head;     /* attention, attend */
     int n_group;    /* groupnorm, moments */
     int stride;     /* conv2d; pixel_shuffle: r */
     int pad[4];     /* conv2d: top, left, bottom, right; moments: rows left out */
     bool causal;    /* attention */
     bool silu;      /* groupnorm: SiLU follows */
     enum wrap wrap; /* conv2d */
+    float softcap;  /* attend, with what follows */
+    int window;
+    const struct kv_layer *cache;
+    const struct kv_batch *batch;
 };
 
 struct tape;

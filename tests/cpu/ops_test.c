@@ -328,7 +328,7 @@ static void check_kind(enum op_kind kind, enum dtype activation)
         op_case_release(&c);
         n++;
     }
-    if (n == 0)
+    if (n == 0 && kind != OP_ATTEND) /* attend_test.c */
         fail_msg("no case for %s", op_name(kind));
 }
 
