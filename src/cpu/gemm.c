@@ -12,6 +12,7 @@
  * threads.
  */
 #include "cpu/cpu.h"
+#include "cpu/matmul.h"
 
 #include "base/err.h"
 #include "base/thread.h"
@@ -34,6 +35,8 @@ struct gemm {
     const float *bias;             /* or NULL */
     const struct tensor *residual; /* or NULL; shaped like out, or one row per sample */
     long residual_rows;            /* rows of out that one of its rows is added to */
+    const int32_t *x_rows;         /* row i of the product is this one of x; NULL: i */
+    bool fast;                     /* activations may be rounded to bf16 */
     enum dtype type;               /* of the products */
     size_t elem;                   /* its size */
     const char *a;                 /* x in that type, [n, h, w, channels] */
@@ -319,11 +322,13 @@ struct convert_job {
     char *dst;
 };
 
-/* One pixel in the type of the products, with channels up to a multiple of k_step; 0 if i < 0. */
+/* Pixel i of the products in their type, with channels up to a multiple of k_step; 0 if i < 0. */
 static void convert_pixel(const struct gemm *g, int64_t i, char *dst)
 {
     float tmp[CONVERT];
     size_t used = i < 0 ? 0 : (size_t)g->channels * g->elem;
+    if (g->x_rows)
+        i = g->x_rows[i];
     if (i >= 0 && g->x->type == g->type)
         memcpy(dst, cpu_at(g->x, i * g->channels), used);
     for (long c0 = 0; i >= 0 && g->x->type != g->type && c0 < g->channels; c0 += CONVERT) {
@@ -372,7 +377,7 @@ static void prepare(struct gemm *g, char *scratch, size_t copy_size)
     if (g->shifted)
         parallel_for(pool, (long)(g->kw * g->x->dim[0] * g->lines), 4, shift_lines, &job);
     else if (copy_size)
-        parallel_for(pool, (long)tensor_n_rows(g->x), 64, convert_pixels, &job);
+        parallel_for(pool, (long)(copy_size / g->a_row), 64, convert_pixels, &job);
 }
 
 /* Block and task sizes. With few columns the rows are cut finer so that every worker has work. */
@@ -423,7 +428,7 @@ static void choose_blocks(struct gemm *g)
 static int run_gemm(struct gemm *g, struct err *e)
 {
     struct cpu *c = g->c;
-    bool bf16 = c->k->bf16.gemm && g->out->type == DTYPE_BF16;
+    bool bf16 = c->k->bf16.gemm && (g->fast || g->out->type == DTYPE_BF16);
     if (g->kh * g->kw > MAX_TAPS)
         return err_set(e, ERR_UNSUPPORTED, "a %d x %d convolution kernel", g->kh, g->kw);
     if (!dtype_is_float(g->w->type))
@@ -436,13 +441,13 @@ static int run_gemm(struct gemm *g, struct err *e)
     g->elem = dtype_row_size(g->type, 1);
     g->a_row = (size_t)round_up(g->channels, g->p->k_step) * g->elem;
     choose_blocks(g);
-    size_t pixels = (size_t)tensor_n_rows(g->x), copy_size = 0;
+    size_t pixels = (size_t)(g->x_rows ? g->rows : tensor_n_rows(g->x)), copy_size = 0;
     g->shifted = g->p->group > 1 && g->kw > 1 && g->w_out < NARROW;
     if (g->shifted) {
         g->lines = (g->h_out - 1) * g->stride + g->kh;
         pixels = (size_t)(g->kw * g->x->dim[0] * g->lines * g->w_out);
     }
-    if (g->shifted || g->x->type != g->type || g->channels % g->p->k_step)
+    if (g->shifted || g->x_rows || g->x->type != g->type || g->channels % g->p->k_step)
         copy_size = pixels * g->a_row;
     char *scratch = cpu_scratch(c, copy_size, g->worker_size, e);
     if (!scratch)
@@ -455,28 +460,43 @@ static int run_gemm(struct gemm *g, struct err *e)
     return 0;
 }
 
-int cpu_linear(struct cpu *c, const struct op *op, struct err *e)
+int cpu_matmul(struct cpu *c, const struct matmul *m, struct err *e)
 {
-    const struct tensor *x = op->src[0];
+    long rows = (long)tensor_n_rows(m->out);
     struct gemm g = {
         .c = c,
-        .x = x,
-        .w = op->src[1],
-        .out = op->out,
-        .bias = op->src[2] ? op->src[2]->data : NULL,
-        .residual = op->src[3],
-        .rows = (long)tensor_n_rows(x),
-        .channels = (long)tensor_n_cols(x),
-        .n_out = (long)tensor_n_cols(op->out),
+        .x = m->x,
+        .w = m->w,
+        .out = m->out,
+        .bias = m->bias,
+        .residual = m->residual,
+        .x_rows = m->rows,
+        .fast = m->fast,
+        .rows = rows,
+        .channels = (long)tensor_n_cols(m->x),
+        .n_out = (long)tensor_n_cols(m->out),
         .kh = 1,
         .kw = 1,
         .stride = 1,
         .h = 1,
         .h_out = 1,
-        .w_in = tensor_n_rows(x),
-        .w_out = tensor_n_rows(x),
+        .w_in = rows,
+        .w_out = rows,
     };
     return run_gemm(&g, e);
+}
+
+int cpu_linear(struct cpu *c, const struct op *op, struct err *e)
+{
+    const struct matmul m = {
+        .x = op->src[0],
+        .w = op->src[1],
+        .out = op->out,
+        .bias = op->src[2] ? op->src[2]->data : NULL,
+        .residual = op->src[3],
+        .fast = op->fast,
+    };
+    return cpu_matmul(c, &m, e);
 }
 
 int cpu_conv2d(struct cpu *c, const struct op *op, struct err *e)

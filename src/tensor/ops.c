@@ -91,7 +91,7 @@ struct tensor *op_linear(struct tape *t, struct tensor *x, struct tensor *w, str
 struct tensor *op_linear_add(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
                              struct tensor *residual)
 {
-    struct op op = {.kind = OP_LINEAR, .src = {x, w, b, residual}};
+    struct op op = {.kind = OP_LINEAR, .src = {x, w, b, residual}, .fast = tape_fast(t)};
     int64_t dim[TENSOR_MAX_DIM];
     if (tape_failed(t))
         return x;

@@ -33,6 +33,7 @@ struct tape {
     int depth;
     const struct adapters *adapters; /* borrowed; or NULL */
     enum wrap wrap;
+    bool fast;
     struct err err; /* the first recording error */
     struct tensor dummy;
     char *memory;
@@ -165,6 +166,16 @@ const struct adapters *tape_adapters(const struct tape *t)
 void tape_wrap(struct tape *t, enum wrap wrap)
 {
     t->wrap = wrap;
+}
+
+void tape_set_fast(struct tape *t, bool fast)
+{
+    t->fast = fast;
+}
+
+bool tape_fast(const struct tape *t)
+{
+    return t->fast;
 }
 
 enum wrap tape_wraps(const struct tape *t)

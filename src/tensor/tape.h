@@ -52,6 +52,7 @@ struct op {
     int window;
     const struct kv_layer *cache;
     const struct kv_batch *batch;
+    bool fast; /* linear: as tape_set_fast() says */
 };
 
 struct tape;
@@ -69,6 +70,11 @@ const struct adapters *tape_adapters(const struct tape *t);
 /* What layers take convolutions recorded from now on to be padded with; at first zeros. */
 void tape_wrap(struct tape *t, enum wrap wrap);
 enum wrap tape_wraps(const struct tape *t);
+
+/* Lets linear layers recorded from now on round f32 activations, to bf16 or to blocks of int8,
+ * where the weight's type has a quicker product that way; at first they do not. */
+void tape_set_fast(struct tape *t, bool fast);
+bool tape_fast(const struct tape *t);
 
 /* A tensor the caller fills before each run. Its memory is never reused. */
 struct tensor *tape_input(struct tape *t, enum dtype type, const char *name, int n_dim,

@@ -64,6 +64,10 @@ static const struct op_row op_rows[] = {
     {.kind = OP_LINEAR, {2, 9, 35}, {67, 35}, DTYPE_F16, .residual = {2, 9, 67}},
     {.kind = OP_LINEAR, {3, 5, 8}, {5, 8}, DTYPE_F16, .bare = true, .residual = {3, 5}},
 
+    {.kind = OP_LINEAR, {3, 7}, {5, 7}, DTYPE_F16, .fast = true},
+    {.kind = OP_LINEAR, {37, 64}, {70, 64}, DTYPE_BF16, .fast = true},
+    {.kind = OP_LINEAR, {2, 9, 35}, {67, 35}, DTYPE_F32, .residual = {2, 9, 67}, .fast = true},
+
     {.kind = OP_CONV2D, {1, 1, 1, 1}, {1, 1, 1, 1}, .param = 1},
     {.kind = OP_CONV2D, {2, 5, 3, 7}, {66, 7, 1, 1}, DTYPE_F16, 1, .residual = {2, 5, 3, 66}},
     {.kind = OP_CONV2D, {3, 5, 3, 4}, {5, 4, 3, 3}, DTYPE_F16, 1, {1, 1, 1, 1}, .residual = {3, 5}},

@@ -327,6 +327,8 @@ double op_reference_tolerance(const struct op_reference *r, const struct op_case
         tolerance += 0x1p-8 * 1.01 * fabs(r->out[i]);
     if (c->out->type == DTYPE_BF16 && product && c->src[1]->type != DTYPE_BF16)
         tolerance += 0x1p-8 * 1.01 * r->slack[i];
+    if (c->op->fast) /* activations and weights in bf16 */
+        tolerance += 0x1p-8 * 1.01 * r->slack[i];
     if (c->out->type == DTYPE_BF16 && kind == OP_ATTENTION)
         tolerance += 0x1p-8 * 1.01 * r->slack[i];
     return tolerance;

@@ -117,6 +117,7 @@ static struct tensor *record(struct op_case *c, const struct op_row *r)
 int op_case_init(struct op_case *c, const struct op_row *r, enum dtype activation, struct err *e)
 {
     *c = (struct op_case){.tape = tape_new(activation)};
+    tape_set_fast(c->tape, r->fast);
     c->out = tape_keep(c->tape, record(c, r));
     int rc = tape_plan(c->tape, e);
     if (rc)
@@ -178,10 +179,11 @@ const char *op_case_text(const struct op_case *c, char out[OP_CASE_TEXT])
                       tensor_shape_text(c->src[1], y), dtype_name(c->src[1]->type));
     if (param)
         n += snprintf(out + n, OP_CASE_TEXT - (size_t)n, " /%d", param);
-    if (op->causal || op->silu || op->wrap)
+    if (op->causal || op->silu || op->wrap || op->fast)
         snprintf(out + n, OP_CASE_TEXT - (size_t)n,
                  op->causal ? " causal"
                  : op->silu ? " silu"
+                 : op->fast ? " fast"
                             : " wrapped");
     return out;
 }

@@ -19,6 +19,7 @@ struct op_row {
     enum wrap wrap;            /* conv2d */
     int64_t residual[TENSOR_MAX_DIM]; /* of linear and conv2d; none if it starts with 0 */
     bool bare;                        /* without bias; norms without scale and bias */
+    bool fast;                        /* linear: activations may be rounded */
 };
 
 /* A tape of one op. All operands are inputs of the tape. */
