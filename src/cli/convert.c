@@ -39,7 +39,7 @@ static int parse_type(const char *text, enum dtype *type, struct err *e)
     return err_set(
         e, ERR_ARG,
         "--type %s: not one of f32, f16, bf16, q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1, "
-        "q4_0",
+        "q4_0, q3_k, q2_k, iq4_nl, iq4_xs, mxfp4",
         text);
 }
 

@@ -48,10 +48,21 @@ static bool ends_with(const char *s, const char *end)
  * llama.cpp's tools. */
 static enum dtype smaller_block(enum dtype type)
 {
-    return type == DTYPE_Q4_K   ? DTYPE_Q5_0
-           : type == DTYPE_Q5_K ? DTYPE_Q5_1
-           : type == DTYPE_Q6_K ? DTYPE_Q8_0
-                                : type;
+    switch (type) {
+    case DTYPE_Q2_K:
+    case DTYPE_Q3_K:
+        return DTYPE_Q4_0;
+    case DTYPE_Q4_K:
+        return DTYPE_Q5_0;
+    case DTYPE_Q5_K:
+        return DTYPE_Q5_1;
+    case DTYPE_Q6_K:
+        return DTYPE_Q8_0;
+    case DTYPE_IQ4_XS:
+        return DTYPE_IQ4_NL;
+    default:
+        return type;
+    }
 }
 
 enum dtype convert_type(const char *name, enum dtype from, int n_dim, const int64_t *dim,
@@ -222,9 +233,10 @@ static char *model_name(const struct checkpoint *c)
 static uint32_t file_type(enum dtype type)
 {
     static const unsigned char numbers[] = {
-        [DTYPE_F32] = 0,   [DTYPE_F16] = 1,   [DTYPE_BF16] = 32, [DTYPE_Q4_0] = 2,
-        [DTYPE_Q4_1] = 3,  [DTYPE_Q5_0] = 8,  [DTYPE_Q5_1] = 9,  [DTYPE_Q8_0] = 7,
-        [DTYPE_Q4_K] = 14, [DTYPE_Q5_K] = 16, [DTYPE_Q6_K] = 18};
+        [DTYPE_F32] = 0,   [DTYPE_F16] = 1,     [DTYPE_BF16] = 32,   [DTYPE_Q4_0] = 2,
+        [DTYPE_Q4_1] = 3,  [DTYPE_Q5_0] = 8,    [DTYPE_Q5_1] = 9,    [DTYPE_Q8_0] = 7,
+        [DTYPE_Q2_K] = 10, [DTYPE_Q3_K] = 12,   [DTYPE_Q4_K] = 15,   [DTYPE_Q5_K] = 17,
+        [DTYPE_Q6_K] = 18, [DTYPE_IQ4_NL] = 25, [DTYPE_IQ4_XS] = 30, [DTYPE_MXFP4] = 38};
     return numbers[type];
 }
 

@@ -26,7 +26,8 @@ struct convert_options {
 
 /* The type a tensor gets: only matrices [n, multiple of the block] are quantised, without position
  * embeddings and OpenCLIP's transposed `text_projection`. Where columns divide by 32 but not by
- * 256, Q5_0 stands in for Q4_K, Q5_1 for Q5_K and Q8_0 for Q6_K. Of the rest, BF16 stays BF16,
+ * 256, Q4_0 stands in for Q2_K and Q3_K, Q5_0 for Q4_K, Q5_1 for Q5_K, Q8_0 for Q6_K and IQ4_NL for
+ * IQ4_XS. Of the rest, BF16 stays BF16,
  * other types become F16. */
 enum dtype convert_type(const char *name, enum dtype from, int n_dim, const int64_t *dim,
                         enum dtype to);

@@ -56,9 +56,9 @@ static void failures_are_explained(void **state)
     char *in = model_write("sd15", "m.safetensors",
                            (struct hash_checkpoint_options){.type = DTYPE_F16}, true);
     char *dir = test_temp_dir(), *out = file_join(dir, "m.gguf");
-    struct convert_command o = {.in = in, .out = out, .type = "q2_k", .quiet = true};
+    struct convert_command o = {.in = in, .out = out, .type = "iq2_xs", .quiet = true};
     assert_int_equal(run(&o, &text, &e[0]), ERR_ARG);
-    assert_err(e[0], ERR_ARG, "--type q2_k: not one of f32, f16, bf16, q8_0");
+    assert_err(e[0], ERR_ARG, "--type iq2_xs: not one of f32, f16, bf16, q8_0");
     assert_string_equal(text, "");
     free(text);
     o.type = NULL;

@@ -28,6 +28,7 @@ static const struct op_row op_rows[] = {
     {.kind = OP_ROWS, {1, 4}, {6, 96}, DTYPE_Q8_0},
     {.kind = OP_ROWS, {1, 4}, {6, 96}, DTYPE_Q5_1},
     {.kind = OP_ROWS, {5}, {7, 512}, DTYPE_Q6_K},
+    {.kind = OP_ROWS, {3}, {4, 64}, DTYPE_MXFP4},
 
     /* Columns around every vector and tile width, rows around every tile height. */
     {.kind = OP_LINEAR, {1, 1}, {1, 1}},
@@ -58,6 +59,11 @@ static const struct op_row op_rows[] = {
     {.kind = OP_LINEAR, {3, 1792}, {67, 1792}, DTYPE_Q4_K},
     {.kind = OP_LINEAR, {2, 256}, {3, 256}, DTYPE_Q5_K},
     {.kind = OP_LINEAR, {5, 512}, {18, 512}, DTYPE_Q6_K},
+    {.kind = OP_LINEAR, {3, 512}, {18, 512}, DTYPE_Q2_K},
+    {.kind = OP_LINEAR, {2, 256}, {5, 256}, DTYPE_Q3_K},
+    {.kind = OP_LINEAR, {3, 96}, {17, 96}, DTYPE_IQ4_NL},
+    {.kind = OP_LINEAR, {5, 512}, {18, 512}, DTYPE_IQ4_XS},
+    {.kind = OP_LINEAR, {4, 160}, {33, 160}, DTYPE_MXFP4},
     {.kind = OP_LINEAR, {1601, 3}, {5, 3}}, /* chunks of rows */
     {.kind = OP_LINEAR, {800, 10}, {66, 10}, DTYPE_F16},
 

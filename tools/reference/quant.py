@@ -3,8 +3,12 @@
 
 Blocks of random bytes, whose F16 fields are kept finite, are dequantised: FNV-1a 64 of the floats.
 Bell-shaped values are quantised and dequantised: the root mean square error that Lar's own
-quantisers must not exceed.
+quantisers must not exceed. The package quantises a few types only; for all of them, name ggml's
+shared library: quant.py libggml-base.so
 """
+
+import ctypes
+import sys
 
 import gguf
 import numpy as np
@@ -17,7 +21,6 @@ HALVES = {
     "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [],
 }
 BLOCKS = 64
-ERRORS = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"]
 
 
 def fnv(data):
@@ -25,6 +28,15 @@ def fnv(data):
     for byte in data:
         h = ((h ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
     return h
+
+
+def quantize(lib, x, kind):
+    block, size = gguf.GGML_QUANT_SIZES[kind]
+    out = np.zeros((x.shape[0], x.shape[1] // block * size), np.uint8)
+    shape = [ctypes.c_int64(n) for n in (0, *x.shape)]
+    lib.ggml_quantize_chunk(int(kind), x.ctypes.data_as(ctypes.c_void_p),
+                            out.ctypes.data_as(ctypes.c_void_p), *shape, None)
+    return out
 
 
 def main():
@@ -38,9 +50,9 @@ def main():
         print(f"{name}: {fnv(gguf.quants.dequantize(raw, kind).astype('<f4').tobytes()):#018x}")
     x = sum(signed_unit(f"bell.{i}", 0, 1 << 14) for i in range(4)).astype(np.float32)
     x = x.reshape(-1, 256)
-    for name in ERRORS:
+    for name in HALVES if len(sys.argv) > 1 else []:
         kind = gguf.GGMLQuantizationType[name]
-        y = gguf.quants.dequantize(gguf.quants.quantize(x, kind), kind)
+        y = gguf.quants.dequantize(quantize(ctypes.CDLL(sys.argv[1]), x, kind), kind)
         print(f"{name}: rms {np.sqrt(np.mean((x.astype(np.float64) - y) ** 2)):.6f}")
 
 
