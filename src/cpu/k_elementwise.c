@@ -22,11 +22,6 @@ SIMD vf relu(vf x)
     return vf_max(vf_zero(), x);
 }
 
-SIMD vf soft_clamp(vf x)
-{
-    return vf_mul(vf_set1(3.0f), vf_tanh(vf_mul(x, vf_set1(1.0f / 3))));
-}
-
 #define UNARY(name)                                                                \
     void K(name)(float *y, const float *x, long n)                                 \
     {                                                                              \
@@ -41,7 +36,18 @@ UNARY(silu)
 UNARY(gelu)
 UNARY(quick_gelu)
 UNARY(relu)
-UNARY(soft_clamp)
+
+void K(soft_cap)(float *y, const float *x, float cap, long n)
+{
+    vf c = vf_set1(cap), inv = vf_set1(1.0f / cap);
+    long i = 0;
+    for (; i + VF_N <= n; i += VF_N)
+        vf_store(y + i, vf_mul(c, vf_tanh(vf_mul(vf_load(x + i), inv))));
+    if (i < n) {
+        vf v = vf_mul(c, vf_tanh(vf_mul(vf_load_n(x + i, (int)(n - i)), inv)));
+        vf_store_n(y + i, v, (int)(n - i));
+    }
+}
 
 #define BINARY(name, expression)                                                       \
     void K(name)(float *y, const float *a, const float *b, long n)                     \

@@ -8,6 +8,7 @@
 #define LAR_CPU_KERNELS_H
 
 #include "tensor/dtype.h"
+#include "tensor/tape.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -112,11 +113,18 @@ struct kernels {
     void (*to_f32)(enum dtype type, const void *src, float *dst, long n);
     void (*from_f32)(enum dtype type, const float *src, void *dst, long n); /* f32, f16, bf16 */
     void (*softmax)(const struct softmax_tile *s);
-    unary_kernel *silu, *gelu, *quick_gelu, *relu, *soft_clamp;
+    unary_kernel *silu, *gelu, *quick_gelu, *relu;
+    void (*soft_cap)(float *y, const float *x, float cap, long n);      /* tanh(x / cap) * cap */
     void (*geglu)(float *y, const float *x, const float *gate, long n); /* x * gelu(gate) */
     void (*prelu)(float *y, const float *x, const float *slope, long n);
     void (*add)(float *y, const float *a, const float *b, long n);
     void (*scale)(float *y, const float *x, float factor, float offset, long n);
+    void (*scale_by)(float *y, const float *x, const float *w, float factor,
+                     long n);                                           /* x w factor */
+    void (*add_scaled)(float *y, const float *x, float factor, long n); /* y += x f */
+    /* The first 2 * pairs elements of a head; y is not x. */
+    void (*rope)(float *y, const float *x, const float *cos_sin, long pairs, bool interleaved);
+    void (*glu)(enum glu kind, float *y, const float *gate, const float *up, long n);
     void (*affine)(float *y, const float *x, const float *mul, const float *add, long n);
     float (*sum)(const float *x, long n);
     float (*sum_squared_diff)(const float *x, float mean, long n);

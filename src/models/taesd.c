@@ -165,7 +165,7 @@ static struct tensor *run(struct tape *t, const struct taesd_side *s, const char
 /* The network works on [0, 1]; pictures here are [-1, 1]. */
 struct tensor *taesd_decode(struct tape *t, const struct taesd *m, struct tensor *z)
 {
-    struct tensor *x = op_soft_clamp(t, op_cast(t, z, tape_type(t)));
+    struct tensor *x = op_soft_cap(t, op_cast(t, z, tape_type(t)), 3);
     return op_scale(t, run(t, &m->decoder, "decoder", x), 2, -1);
 }
 

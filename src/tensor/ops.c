@@ -186,9 +186,10 @@ struct tensor *op_prelu(struct tape *t, struct tensor *x, struct tensor *slope)
     return record_like(t, &op, x);
 }
 
-struct tensor *op_soft_clamp(struct tape *t, struct tensor *x)
+struct tensor *op_soft_cap(struct tape *t, struct tensor *x, float cap)
 {
-    return unary(t, OP_SOFT_CLAMP, x);
+    struct op op = {.kind = OP_SOFT_CAP, .src = {x}, .factor = cap};
+    return record_like(t, &op, x);
 }
 
 struct tensor *op_geglu(struct tape *t, struct tensor *x)
@@ -337,4 +338,105 @@ struct tensor *op_cast(struct tape *t, struct tensor *x, enum dtype type)
     if (x->type == type)
         return x;
     return tape_record(t, &op, type, x->n_dim, x->dim);
+}
+
+struct tensor *op_rmsnorm(struct tape *t, struct tensor *x, struct tensor *w, float eps)
+{
+    struct op op = {.kind = OP_RMSNORM, .src = {x, w}, .eps = eps};
+    if (tape_failed(t))
+        return x;
+    if (!is_vector(w, tensor_n_cols(x)))
+        return misfit(t, OP_RMSNORM, x, w);
+    return record_like(t, &op, x);
+}
+
+struct tensor *op_rope_angles(struct tape *t, struct tensor *positions, struct tensor *freq,
+                              float factor)
+{
+    struct op op = {.kind = OP_ROPE_ANGLES, .src = {positions, freq}, .factor = factor};
+    if (positions->n_dim != 1 || positions->type != DTYPE_I32 || !is_vector(freq, freq->dim[0]))
+        return misfit(t, OP_ROPE_ANGLES, positions, freq);
+    return tape_record(t, &op, DTYPE_F32, 2, (int64_t[]){positions->dim[0], 2 * freq->dim[0]});
+}
+
+struct tensor *op_rope(struct tape *t, struct tensor *x, struct tensor *angles, int n_head,
+                       bool interleaved)
+{
+    struct op op = {
+        .kind = OP_ROPE, .src = {x, angles}, .n_head = n_head, .interleaved = interleaved};
+    if (tape_failed(t))
+        return x;
+    if (x->n_dim != 2 || angles->n_dim != 2 || angles->type != DTYPE_F32 ||
+        angles->dim[0] != x->dim[0] || n_head < 1 || x->dim[1] % n_head ||
+        angles->dim[1] > x->dim[1] / n_head || angles->dim[1] % 2)
+        return misfit(t, OP_ROPE, x, angles);
+    return record_like(t, &op, x);
+}
+
+struct tensor *op_glu(struct tape *t, enum glu kind, struct tensor *gate, struct tensor *up)
+{
+    struct op op = {.kind = OP_GLU, .src = {gate, up}, .glu = kind};
+    if (tape_failed(t))
+        return gate;
+    if (up ? !tensor_same_shape(gate, up) : tensor_n_cols(gate) % 2 != 0)
+        return misfit(t, OP_GLU, gate, up);
+    return record_cols(t, &op, gate, tensor_n_cols(gate) / (up ? 1 : 2));
+}
+
+struct tensor *op_top_k(struct tape *t, struct tensor *logits, int k)
+{
+    struct op op = {.kind = OP_TOP_K, .src = {logits}};
+    if (tape_failed(t))
+        return logits;
+    if (logits->n_dim != 2 || k < 1 || k > logits->dim[1])
+        return tape_fail(t, OP_TOP_K, "no %d of %lld elements", k, (long long)logits->dim[1]);
+    return tape_record(t, &op, DTYPE_I32, 2, (int64_t[]){logits->dim[0], k});
+}
+
+static bool is_ids(const struct tensor *ids, const struct tensor *x)
+{
+    return ids->n_dim == 2 && ids->type == DTYPE_I32 && ids->dim[0] == x->dim[0];
+}
+
+struct tensor *op_gates(struct tape *t, struct tensor *logits, struct tensor *ids, bool norm)
+{
+    struct op op = {.kind = OP_GATES, .src = {logits, ids}, .norm = norm};
+    if (tape_failed(t))
+        return logits;
+    if (logits->n_dim != 2 || !is_ids(ids, logits))
+        return misfit(t, OP_GATES, logits, ids);
+    return tape_record(t, &op, DTYPE_F32, 2, ids->dim);
+}
+
+struct tensor *op_experts(struct tape *t, struct tensor *x, struct tensor *ids,
+                          const struct experts *w)
+{
+    struct op op = {
+        .kind = OP_EXPERTS, .src = {x, ids, w->w, w->b}, .each = w->each, .fast = tape_fast(t)};
+    if (tape_failed(t))
+        return x;
+    if (!is_ids(ids, x) || x->n_dim > 3 || (x->n_dim == 3 && x->dim[1] != ids->dim[1]))
+        return misfit(t, OP_EXPERTS, x, ids);
+    if (w->w->n_dim != 3 || w->w->dim[2] != tensor_n_cols(x) ||
+        w->w->dim[1] * w->w->dim[2] % dtype_block(w->w->type))
+        return misfit(t, OP_EXPERTS, x, w->w);
+    if (w->b && (w->b->n_dim != 2 || w->b->type != DTYPE_F32 || w->b->dim[0] != w->w->dim[0] ||
+                 w->b->dim[1] != w->w->dim[1]))
+        return misfit(t, OP_EXPERTS, w->w, w->b);
+    return tape_record(t, &op, x->type, 3, (int64_t[]){x->dim[0], ids->dim[1], w->w->dim[1]});
+}
+
+struct tensor *op_mix(struct tape *t, struct tensor *x, struct tensor *gates,
+                      struct tensor *residual)
+{
+    struct op op = {.kind = OP_MIX, .src = {x, gates, residual}};
+    if (tape_failed(t))
+        return x;
+    if (x->n_dim != 3 || gates->n_dim != 2 || gates->type != DTYPE_F32 ||
+        gates->dim[0] != x->dim[0] || gates->dim[1] != x->dim[1])
+        return misfit(t, OP_MIX, x, gates);
+    if (residual &&
+        (residual->n_dim != 2 || residual->dim[0] != x->dim[0] || residual->dim[1] != x->dim[2]))
+        return misfit(t, OP_MIX, x, residual);
+    return tape_record(t, &op, x->type, 2, (int64_t[]){x->dim[0], x->dim[2]});
 }

@@ -47,8 +47,8 @@ struct tensor *op_quick_gelu(struct tape *t, struct tensor *x);
 struct tensor *op_relu(struct tape *t, struct tensor *x);
 struct tensor *op_leaky_relu(struct tape *t, struct tensor *x, float slope);
 struct tensor *op_prelu(struct tape *t, struct tensor *x, struct tensor *slope); /* [c] f32 */
-struct tensor *op_soft_clamp(struct tape *t, struct tensor *x); /* tanh(x / 3) * 3, TAESD */
-struct tensor *op_geglu(struct tape *t, struct tensor *x);      /* [.., 2n] -> [.., n] */
+struct tensor *op_soft_cap(struct tape *t, struct tensor *x, float cap); /* tanh(x / cap) * cap */
+struct tensor *op_geglu(struct tape *t, struct tensor *x);               /* [.., 2n] -> [.., n] */
 
 /* x [.., c], w and b [c] f32. */
 struct tensor *op_layernorm(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
@@ -96,5 +96,41 @@ struct tensor *op_pixel_unshuffle(struct tape *t, struct tensor *x, int r);
 /* a [.., c1], b [.., c2] -> [.., c1 + c2]. */
 struct tensor *op_concat(struct tape *t, struct tensor *a, struct tensor *b);
 struct tensor *op_cast(struct tape *t, struct tensor *x, enum dtype type); /* f32 or bf16 */
+
+/* x [.., c], w [c] f32 or NULL (Zhang and Sennrich, arXiv:1910.07467). */
+struct tensor *op_rmsnorm(struct tape *t, struct tensor *x, struct tensor *w, float eps);
+
+/* Rotary positions (Su et al., arXiv:2104.09864). positions [n] I32, freq [n_rot / 2] f32: radians
+ * per position of each pair -> [n, n_rot] f32: factor * cosines, then factor * sines. */
+struct tensor *op_rope_angles(struct tape *t, struct tensor *positions, struct tensor *freq,
+                              float factor);
+/* x [n, n_head * d], angles as above with n_rot <= d: turns the first n_rot elements of each head.
+ * The pairs are (2 i, 2 i + 1) if interleaved, else (i, i + n_rot / 2). */
+struct tensor *op_rope(struct tape *t, struct tensor *x, struct tensor *angles, int n_head,
+                       bool interleaved);
+
+/* gate and up [.., n] -> [.., n]; or gate [.., 2 n] with both, gate first, and up NULL. */
+struct tensor *op_glu(struct tape *t, enum glu kind, struct tensor *gate, struct tensor *up);
+
+/* A mixture of experts: the router's logits [n, n_expert] -> ids [n, k] I32, k <= n_expert; equal
+ * elements in their order, NaN before all others so that it is noticed. */
+struct tensor *op_top_k(struct tape *t, struct tensor *logits, int k);
+/* logits [n, n_expert], ids [n, k] -> [n, k]: the softmax at ids, divided by its sum if `norm`. */
+struct tensor *op_gates(struct tape *t, struct tensor *logits, struct tensor *ids, bool norm);
+
+/* The same layer of several experts. */
+struct experts {
+    struct tensor *w;        /* [n_expert, n, k] */
+    struct tensor *b;        /* [n_expert, n] f32 or NULL */
+    const void *const *each; /* [n_expert]: where each one's [n, k] lies, w->data is unused; NULL:
+                              * one after the other at w->data. Borrowed until the tape is freed */
+};
+/* x [n, k] for all of a row's experts or [n, n_used, k], ids [n, n_used] I32 -> [n, n_used, n_out].
+ * Rows are grouped by expert; only the weights of those that ids name are read. */
+struct tensor *op_experts(struct tape *t, struct tensor *x, struct tensor *ids,
+                          const struct experts *w);
+/* x [n, n_used, c], gates [n, n_used] f32, residual [n, c] or NULL -> [n, c]. */
+struct tensor *op_mix(struct tape *t, struct tensor *x, struct tensor *gates,
+                      struct tensor *residual);
 
 #endif

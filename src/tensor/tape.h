@@ -33,15 +33,22 @@ enum op_kind {
 /* The directions in which a picture goes on at its other side: of tileable ones. */
 enum wrap { WRAP_NONE, WRAP_X, WRAP_Y, WRAP_BOTH };
 
+/* What a gated linear unit multiplies `up` by (Shazeer, arXiv:2002.05202). */
+enum glu {
+    GLU_SILU,      /* silu(gate) * up */
+    GLU_GELU_TANH, /* gelu(gate) * up, the approximation by tanh */
+    GLU_CLAMP      /* gpt-oss: g = min(gate, 7), u = clamp(up, +-7): g sigmoid(1.702 g) (u + 1) */
+};
+
 /* One recorded operation. Unused sources are NULL; parameters not used by the kind are 0. */
 struct op {
     enum op_kind kind;
     struct tensor *out;
     struct tensor *src[OP_MAX_SRC];
     float eps;      /* norms */
-    float factor;   /* scale, attend; leaky_relu without slopes: the slope */
+    float factor;   /* scale, attend, rope_angles; leaky_relu: the one slope; soft_cap: the cap */
     float offset;   /* scale */
-    int n_head;     /* attention, attend */
+    int n_head;     /* attention, attend, rope */
     int n_group;    /* groupnorm, moments */
     int stride;     /* conv2d; pixel_shuffle: r */
     int pad[4];     /* conv2d: top, left, bottom, right; moments: rows left out */
@@ -52,7 +59,11 @@ struct op {
     int window;
     const struct kv_layer *cache;
     const struct kv_batch *batch;
-    bool fast; /* linear: as tape_set_fast() says */
+    bool fast; /* linear, experts: as tape_set_fast() says */
+    enum glu glu;
+    bool interleaved;        /* rope */
+    bool norm;               /* gates */
+    const void *const *each; /* experts that do not lie one after the other; or NULL */
 };
 
 struct tape;

@@ -147,7 +147,7 @@ static const struct op_row op_rows[] = {
     {.kind = OP_LEAKY_RELU, {2, 3, 5, 67}, {67}},
     {.kind = OP_LEAKY_RELU, {3, 2061}, {2061}},
     {.kind = OP_LEAKY_RELU, {300, 3}, {3}},
-    {.kind = OP_SOFT_CLAMP, {4, 5, 5, 5}},
+    {.kind = OP_SOFT_CAP, {4, 5, 5, 5}},
     {.kind = OP_GEGLU, {3, 2}},
     {.kind = OP_GEGLU, {5, 66}},
     {.kind = OP_GEGLU, {2, 3, 4106}},
@@ -200,6 +200,35 @@ static const struct op_row op_rows[] = {
     {.kind = OP_CONCAT, {1, 2, 3, 1030}, {1, 2, 3, 3}, DTYPE_BF16},
     {.kind = OP_CAST, {3, 1367}},
     {.kind = OP_CAST, {1}},
+
+    {.kind = OP_RMSNORM, {1, 1}},
+    {.kind = OP_RMSNORM, {5, 3}, .bare = true},
+    {.kind = OP_RMSNORM, {2, 9, 67}},
+    {.kind = OP_RMSNORM, {300, 130}},
+    {.kind = OP_ROPE_ANGLES, {7}, {1}},
+    {.kind = OP_ROPE_ANGLES, {301}, {33}},
+    {.kind = OP_ROPE, {1, 2}, {1, 2}, .param = 1},
+    {.kind = OP_ROPE, {5, 3 * 22}, {5, 22}, .param = 3, .flag = true},
+    {.kind = OP_ROPE, {200, 2 * 70}, {200, 70}, .param = 2},
+    {.kind = OP_ROPE, {3, 4 * 19}, {3, 14}, .param = 4}, /* part of each head */
+    {.kind = OP_ROPE, {3, 4 * 19}, {3, 14}, .param = 4, .flag = true},
+    {.kind = OP_GLU, {1, 1}, {1, 1}, .param = GLU_SILU},
+    {.kind = OP_GLU, {3, 2071}, {3, 2071}, .param = GLU_SILU},
+    {.kind = OP_GLU, {2, 5, 34}, .param = GLU_SILU},
+    {.kind = OP_GLU, {5, 67}, {5, 67}, .param = GLU_GELU_TANH},
+    {.kind = OP_GLU, {3, 4142}, .param = GLU_GELU_TANH},
+    {.kind = OP_GLU, {5, 67}, {5, 67}, .param = GLU_CLAMP},
+    {.kind = OP_TOP_K, {1, 1}, .param = 1},
+    {.kind = OP_TOP_K, {19, 33}, .param = 5},
+    {.kind = OP_TOP_K, {2, 7}, .param = 7},
+    {.kind = OP_GATES, {3, 9}, {3, 2}},
+    {.kind = OP_GATES, {5, 33}, {5, 4}, .flag = true},
+    {.kind = OP_EXPERTS, {1, 7}, {3, 5, 7}, .param = 2},
+    {.kind = OP_EXPERTS, {9, 64}, {5, 37, 64}, DTYPE_Q8_0, 3, .bare = true},
+    {.kind = OP_EXPERTS, {23, 2, 19}, {4, 6, 19}, DTYPE_BF16, 2},
+    {.kind = OP_EXPERTS, {2, 256}, {40, 3, 256}, DTYPE_Q4_K, 4},
+    {.kind = OP_MIX, {1, 1, 1}, {1, 1}},
+    {.kind = OP_MIX, {9, 4, 67}, {9, 4}, .residual = {9, 67}},
 };
 
 #define N_ROWS    ((int)(sizeof(op_rows) / sizeof(op_rows[0])))
@@ -333,7 +362,7 @@ static void check_kind(enum op_kind kind, enum dtype activation)
         if (op_rows[i].kind != kind)
             continue;
         assert_ok(op_case_init(&c, &op_rows[i], activation, &e), e);
-        op_case_fill(&c, kind >= OP_SCALE && kind <= OP_GEGLU ? 12 : 1);
+        op_case_fill(&c, (kind >= OP_SCALE && kind <= OP_GEGLU) || kind == OP_GLU ? 12 : 1);
         check_case(&c);
         op_case_release(&c);
         n++;

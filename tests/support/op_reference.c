@@ -112,8 +112,8 @@ static double unary(const struct op *op, double x)
         return x / (1 + exp(-1.702 * x));
     case OP_RELU:
         return x < 0 ? 0 : x;
-    case OP_SOFT_CLAMP:
-        return tanh(x / 3) * 3;
+    case OP_SOFT_CAP:
+        return tanh(x / (double)op->factor) * (double)op->factor;
     default:
         return x;
     }
@@ -273,6 +273,137 @@ static void concat(struct work *w)
     }
 }
 
+static void rmsnorm(struct work *w)
+{
+    int64_t cols = tensor_n_cols(w->c->out);
+    for (int64_t i = 0; i < tensor_n(w->c->out); i++) {
+        const double *x = w->v[0] + i / cols * cols;
+        double mean = 0;
+        for (int64_t k = 0; k < cols; k++)
+            mean += x[k] * x[k] / (double)cols;
+        w->out[i] = x[i % cols] / sqrt(mean + (double)w->op->eps) *
+                    (w->v[1] ? w->v[1][i % cols] : 1);
+        w->slack[i] = fabs(w->out[i]);
+    }
+}
+
+static void rope_angles(struct work *w)
+{
+    int64_t pairs = w->c->src[1]->dim[0];
+    for (int64_t i = 0; i < tensor_n(w->c->out); i++) {
+        double angle = w->v[0][i / (2 * pairs)] * w->v[1][i % pairs];
+        double factor = (double)w->op->factor;
+        w->out[i] = factor * (i % (2 * pairs) < pairs ? cos(angle) : sin(angle));
+        w->slack[i] = factor;
+    }
+}
+
+static void rope(struct work *w)
+{
+    int64_t cols = w->c->out->dim[1], d = cols / w->op->n_head, n_rot = w->c->src[1]->dim[1];
+    int64_t pairs = n_rot / 2;
+    bool interleaved = w->op->interleaved;
+    for (int64_t i = 0; i < tensor_n(w->c->out); i++) {
+        int64_t at = i % cols % d, pair = interleaved ? at / 2 : at % pairs;
+        bool second = interleaved ? at % 2 == 1 : at >= pairs;
+        const double *head = w->v[0] + i - at, *turn = w->v[1] + i / cols * n_rot;
+        w->out[i] = w->v[0][i];
+        if (at >= n_rot)
+            continue;
+        double x = head[interleaved ? 2 * pair : pair];
+        double y = head[interleaved ? 2 * pair + 1 : pairs + pair];
+        double c = turn[pair], s = turn[pairs + pair];
+        w->out[i] = second ? x * s + y * c : x * c - y * s;
+        w->slack[i] = fabs(x) + fabs(y);
+    }
+}
+
+static double glu_of(enum glu kind, double g, double u)
+{
+    switch (kind) {
+    case GLU_SILU:
+        return g / (1 + exp(-g)) * u;
+    case GLU_GELU_TANH:
+        return g / 2 * (1 + tanh(sqrt(2 / acos(-1)) * (g + 0.044715 * g * g * g))) * u;
+    default:
+        g = g > 7 ? 7 : g;
+        u = u > 7 ? 7 : u < -7 ? -7 : u;
+        return g / (1 + exp(-1.702 * g)) * (u + 1);
+    }
+}
+
+static void glu(struct work *w)
+{
+    int64_t n = tensor_n_cols(w->c->out);
+    for (int64_t i = 0; i < tensor_n(w->c->out); i++) {
+        int64_t both = i / n * 2 * n + i % n;
+        double g = w->v[1] ? w->v[0][i] : w->v[0][both],
+               u = w->v[1] ? w->v[1][i] : w->v[0][both + n];
+        w->out[i] = glu_of(w->op->glu, g, u);
+        w->slack[i] = (fabs(g) + 1) * (fabs(u) + 1);
+    }
+}
+
+static void top_k(struct work *w)
+{
+    int64_t n = w->c->src[0]->dim[1], k = w->c->out->dim[1];
+    for (int64_t i = 0; i < tensor_n(w->c->out); i++) {
+        const double *x = w->v[0] + i / k * n;
+        for (int64_t a = 0; a < n; a++) { /* the one with i % k others before it */
+            int64_t before = 0;
+            for (int64_t b = 0; b < n; b++)
+                before += isnan(x[a]) ? isnan(x[b]) && b < a
+                                      : isnan(x[b]) || x[b] > x[a] || (x[b] == x[a] && b < a);
+            if (before == i % k)
+                w->out[i] = (double)a;
+        }
+    }
+}
+
+static void gates(struct work *w)
+{
+    int64_t n = w->c->src[0]->dim[1], k = w->c->out->dim[1];
+    for (int64_t i = 0; i < tensor_n(w->c->out); i++) {
+        const double *x = w->v[0] + i / k * n, *ids = w->v[1] + i / k * k;
+        double sum = 0;
+        for (int64_t j = 0; j < (w->op->norm ? k : n); j++)
+            sum += exp(x[w->op->norm ? (int64_t)ids[j] : j]);
+        w->slack[i] = w->out[i] = exp(x[(int64_t)ids[i % k]]) / sum;
+    }
+}
+
+static void experts(struct work *w)
+{
+    const struct tensor *x = w->c->src[0], *m = w->c->src[2];
+    int64_t n = m->dim[1], k = m->dim[2], used = w->c->src[1]->dim[1];
+    for (int64_t i = 0; i < tensor_n(w->c->out); i++) {
+        int64_t slot = i / n, expert = (int64_t)w->v[1][slot];
+        const double *a = w->v[0] + (x->n_dim == 3 ? slot : slot / used) * k;
+        const double *b = w->v[2] + (expert * n + i % n) * k;
+        double bias = w->v[3] ? w->v[3][expert * n + i % n] : 0;
+        w->out[i] = bias;
+        w->slack[i] = fabs(bias);
+        for (int64_t j = 0; j < k; j++) {
+            w->out[i] += a[j] * b[j];
+            w->slack[i] += fabs(a[j] * b[j]);
+        }
+    }
+}
+
+static void mix(struct work *w)
+{
+    int64_t n = w->c->out->dim[1], used = w->c->src[1]->dim[1];
+    for (int64_t i = 0; i < tensor_n(w->c->out); i++) {
+        w->out[i] = w->v[2] ? w->v[2][i] : 0;
+        w->slack[i] = fabs(w->out[i]);
+        for (int64_t j = 0; j < used; j++) {
+            double x = w->v[0][(i / n * used + j) * n + i % n] * w->v[1][i / n * used + j];
+            w->out[i] += x;
+            w->slack[i] += fabs(x);
+        }
+    }
+}
+
 void op_reference_init(struct op_reference *r, const struct op_case *c)
 {
     static void (*const functions[N_OP])(struct work *) = {
@@ -286,7 +417,7 @@ void op_reference_init(struct op_reference *r, const struct op_case *c)
         [OP_QUICK_GELU] = map,
         [OP_RELU] = map,
         [OP_LEAKY_RELU] = leaky_relu,
-        [OP_SOFT_CLAMP] = map,
+        [OP_SOFT_CAP] = map,
         [OP_GEGLU] = geglu,
         [OP_LAYERNORM] = layernorm,
         [OP_GROUPNORM] = groupnorm,
@@ -297,6 +428,14 @@ void op_reference_init(struct op_reference *r, const struct op_case *c)
         [OP_PIXEL_UNSHUFFLE] = shuffle,
         [OP_CONCAT] = concat,
         [OP_CAST] = map,
+        [OP_RMSNORM] = rmsnorm,
+        [OP_ROPE_ANGLES] = rope_angles,
+        [OP_ROPE] = rope,
+        [OP_GLU] = glu,
+        [OP_TOP_K] = top_k,
+        [OP_GATES] = gates,
+        [OP_EXPERTS] = experts,
+        [OP_MIX] = mix,
     };
     r->n = tensor_n(c->out);
     r->out = mem_alloc((size_t)r->n * sizeof(*r->out));
@@ -318,14 +457,16 @@ void op_reference_release(struct op_reference *r)
 double op_reference_tolerance(const struct op_reference *r, const struct op_case *c, int64_t i)
 {
     enum op_kind kind = c->op->kind;
-    bool product = kind == OP_LINEAR || kind == OP_CONV2D || kind == OP_ATTENTION;
+    bool product = kind == OP_LINEAR || kind == OP_CONV2D || kind == OP_ATTENTION ||
+                   kind == OP_EXPERTS;
     bool exact = kind == OP_ROWS || kind == OP_UPSAMPLE || kind == OP_CONCAT || kind == OP_CAST ||
-                 kind == OP_PIXEL_SHUFFLE || kind == OP_PIXEL_UNSHUFFLE;
+                 kind == OP_PIXEL_SHUFFLE || kind == OP_PIXEL_UNSHUFFLE || kind == OP_TOP_K;
     double f32 = exact ? 0 : product ? 1e-5 : 1e-6;
     double tolerance = f32 * (r->slack[i] + fabs(r->out[i])) + 1e-30;
     if (c->out->type == DTYPE_BF16)
         tolerance += 0x1p-8 * 1.01 * fabs(r->out[i]);
-    if (c->out->type == DTYPE_BF16 && product && c->src[1]->type != DTYPE_BF16)
+    if (c->out->type == DTYPE_BF16 && product &&
+        c->src[kind == OP_EXPERTS ? 2 : 1]->type != DTYPE_BF16)
         tolerance += 0x1p-8 * 1.01 * r->slack[i];
     if (c->op->fast) /* activations and weights in bf16 */
         tolerance += 0x1p-8 * 1.01 * r->slack[i];

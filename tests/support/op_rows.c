@@ -53,8 +53,10 @@ static struct tensor *record_unary(struct op_case *c, const struct op_row *r)
         return op_pixel_shuffle(c->tape, x, r->param);
     case OP_PIXEL_UNSHUFFLE:
         return op_pixel_unshuffle(c->tape, x, r->param);
-    case OP_SOFT_CLAMP:
-        return op_soft_clamp(c->tape, x);
+    case OP_SOFT_CAP:
+        return op_soft_cap(c->tape, x, 3);
+    case OP_TOP_K:
+        return op_top_k(c->tape, x, r->param);
     case OP_GEGLU:
         return op_geglu(c->tape, x);
     case OP_MOMENTS:
@@ -66,6 +68,38 @@ static struct tensor *record_unary(struct op_case *c, const struct op_row *r)
     default:
         return tape_fail(c->tape, r->kind, "no recording function here");
     }
+}
+
+static bool is_decoder(enum op_kind kind)
+{
+    return kind >= OP_RMSNORM && kind <= OP_MIX && kind != OP_TOP_K;
+}
+
+/* Ops of language models. */
+static struct tensor *record_decoder(struct op_case *c, const struct op_row *r)
+{
+    struct tape *t = c->tape;
+    bool angles = r->kind == OP_ROPE_ANGLES;
+    struct tensor *x = operand(c, 0, angles ? DTYPE_I32 : tape_type(t), r->x);
+    if (r->kind == OP_RMSNORM)
+        return op_rmsnorm(t, x, vector(c, r, 1, r->x[n_dim(r->x) - 1]), 1e-6f);
+    if (r->kind == OP_GLU)
+        return op_glu(t, (enum glu)r->param, x, r->y[0] ? operand(c, 1, tape_type(t), r->y) : NULL);
+    if (r->kind == OP_EXPERTS) {
+        int64_t ids[TENSOR_MAX_DIM] = {r->x[0], r->param};
+        struct tensor *id = operand(c, 1, DTYPE_I32, ids);
+        struct experts w = {.w = operand(c, 2, r->weight, r->y)};
+        w.b = r->bare ? NULL : operand(c, 3, DTYPE_F32, (int64_t[4]){r->y[0], r->y[1]});
+        return op_experts(t, x, id, &w);
+    }
+    struct tensor *y = operand(c, 1, r->kind == OP_GATES ? DTYPE_I32 : DTYPE_F32, r->y);
+    if (angles)
+        return op_rope_angles(t, x, y, 1.5f);
+    if (r->kind == OP_ROPE)
+        return op_rope(t, x, y, r->param, r->flag);
+    if (r->kind == OP_GATES)
+        return op_gates(t, x, y, r->flag);
+    return op_mix(t, x, y, r->residual[0] ? operand(c, 2, tape_type(t), r->residual) : NULL);
 }
 
 static struct tensor *record(struct op_case *c, const struct op_row *r)
@@ -86,6 +120,8 @@ static struct tensor *record(struct op_case *c, const struct op_row *r)
         return r->kind == OP_LAYERNORM ? op_layernorm(t, x, w, b, 1e-5f)
                                        : op_groupnorm(t, x, w, b, p);
     }
+    if (is_decoder(r->kind))
+        return record_decoder(c, r);
     if (!r->y[0] || r->kind == OP_UPSAMPLE)
         return record_unary(c, r);
     if (r->kind == OP_LEAKY_RELU) {
@@ -141,12 +177,19 @@ static float value(uint64_t seed, int64_t i, float scale, float offset)
     return bf16_to_f32(bf16_from_f32(v));
 }
 
+/* Ids are smaller than this. */
+static int64_t id_limit(const struct op_case *c)
+{
+    const struct tensor *table = c->src[c->op->kind == OP_EXPERTS ? 2 : 0];
+    return table->dim[c->op->kind == OP_GATES ? 1 : 0];
+}
+
 static void fill(const struct op_case *c, struct tensor *x, uint64_t seed, float scale)
 {
     enum op_kind kind = c->op->kind;
     bool norm = kind == OP_LAYERNORM || kind == OP_GROUPNORM || kind == OP_MOMENTS;
     float offset = norm && (x == c->src[0] || x == c->src[3]) ? 64.0f : 0.0f;
-    int64_t n_ids = c->src[0]->dim[0];
+    int64_t n_ids = id_limit(c);
     int64_t n = tensor_n(x);
     if (x->type == DTYPE_I32) {
         for (int64_t i = 0; i < n; i++)

@@ -11,13 +11,14 @@ struct op_row {
     enum op_kind kind;
     int64_t x[TENSOR_MAX_DIM]; /* the first operand; of OP_ROWS the ids */
     int64_t y[TENSOR_MAX_DIM]; /* the second: weights, table, addend, keys and values;
-                                * OP_UPSAMPLE's new height and width; OP_GROUPNORM's moments */
+                                * OP_UPSAMPLE's new height and width; OP_GROUPNORM's moments;
+                                * OP_ROPE's angles, OP_GATES' ids, OP_MIX's gates */
     enum dtype weight;         /* type of weights, of OP_ROWS' table and, if not f32, of addends */
-    int param;                 /* n_head, n_group, stride or r */
+    int param;                 /* n_head, n_group, stride, r, k, experts per row or enum glu */
     int pad[4];                /* conv2d, moments */
-    bool flag;                 /* causal, silu */
+    bool flag;                 /* causal, silu, interleaved, norm */
     enum wrap wrap;            /* conv2d */
-    int64_t residual[TENSOR_MAX_DIM]; /* of linear and conv2d; none if it starts with 0 */
+    int64_t residual[TENSOR_MAX_DIM]; /* of linear, conv2d, mix; none if it starts with 0 */
     bool bare;                        /* without bias; norms without scale and bias */
     bool fast;                        /* linear: activations may be rounded */
 };
