@@ -43,6 +43,13 @@ void rng_philox_normal(struct rng_philox *r, float *dst, size_t n)
     r->offset++;
 }
 
+double rng_philox_uniform(struct rng_philox *r)
+{
+    uint32_t word[4] = {r->offset++, 0, 0, 0};
+    philox4x32(word, r->seed);
+    return (double)(((uint64_t)word[1] << 32 | word[0]) >> 11) * 0x1p-53;
+}
+
 void rng_mt19937_init(struct rng_mt19937 *r, uint64_t seed)
 {
     r->state[0] = (uint32_t)seed;

@@ -1,4 +1,5 @@
-/* rng.h - the normal deviates of the two generators that image tools agree on, seed for seed.
+/* rng.h - random numbers that any machine repeats: the normal deviates of the two generators that
+ * image tools agree on, seed for seed, and uniform ones.
  *
  * philox: torch.randn(device="cuda"), as AUTOMATIC1111's modules/rng_philox.py computes it on any
  *     machine. A GPU gives the same within 1e-6, for tensors of up to one element per resident
@@ -26,6 +27,9 @@ void rng_philox_init(struct rng_philox *r, uint64_t seed);
 
 /* n values of one randn() call. The values of a call do not depend on its n. */
 void rng_philox_normal(struct rng_philox *r, float *dst, size_t n);
+
+/* One value of 53 bits, 0 <= u < 1; a call like those above. */
+double rng_philox_uniform(struct rng_philox *r);
 
 #define RNG_MT19937_WORDS 624
 

@@ -1,0 +1,16 @@
+/* token_pieces.h - the bytes that each token of a vocabulary stands for. */
+#ifndef LAR_TEXT_TOKEN_PIECES_H
+#define LAR_TEXT_TOKEN_PIECES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Everything is borrowed. A token without bytes (n 0) is never text: control tokens are given so.
+ */
+struct token_pieces {
+    size_t n; /* tokens */
+    const char *const *bytes;
+    const uint32_t *n_bytes;
+};
+
+#endif
