@@ -84,7 +84,8 @@ void help_command(struct buf *b, enum command command)
 const struct help_section help_sections[] = {
     {"Model",
      "The first of these that is given is used:",
-     {{"-m MODEL", "a file (safetensors, GGUF, .ckpt) or a folder (diffusers)"},
+     {{"-m MODEL",
+       "a file (safetensors, GGUF, .ckpt), a folder (diffusers), or a name that `lar list` shows"},
       {"LAR_MODEL", "the same, in the environment"},
       {"~/.config/lar/model", "a file whose first line names it (in XDG_CONFIG_HOME, if set)"},
       {"Spark", "the small model that comes with Lar"}}},
@@ -92,7 +93,9 @@ const struct help_section help_sections[] = {
      "",
      {{"LAR_MODEL", "the model, see above"},
       {"LAR_MODELS",
-       "a folder of models, with loras/ and embeddings/ in it, where those are looked for"},
+       "the folder of models that `lar list` shows, laid out as Ollama's; with loras/ and "
+       "embeddings/ in it, where those are looked for"},
+      {"OLLAMA_MODELS", "the folder of models where LAR_MODELS is not set"},
       {"LAR_UPSCALER", "the network of lar upscale"},
       {"LAR_CPU", "the kernels to use: generic, avx2, avx512, avx512bf16, amx or neon"},
       {"LAR_LOG", "debug, info or warn (default: warn): what to log on standard error"},
@@ -100,6 +103,7 @@ const struct help_section help_sections[] = {
     {"Files",
      "",
      {{"~/.config/lar/model", "the default model, see above"},
+      {"~/.local/share/lar/models", "models (in XDG_DATA_HOME, if set)"},
       {"~/.cache/lar/hashes",
        "ids of models, so that each is read for it only once; may be deleted "
        "(in XDG_CACHE_HOME, if set)"}}},

@@ -12,7 +12,7 @@ struct help_row {
 };
 struct help_section {
     const char *title, *text;
-    struct help_row rows[6];
+    struct help_row rows[12]; /* ended by one of NULLs */
 };
 extern const struct help_section help_sections[];
 

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "engine/store.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -70,15 +71,12 @@ static char *first_line(const char *text)
     return mem_strndup(text, n);
 }
 
-/* Takes `path`, which `who` named. */
+/* Takes `path`, which `who` named: a file or folder, or a name in the store. */
 static int named(char *path, const char *who, char **out, struct err *e)
 {
-    if (file_exists(path)) {
-        *out = path;
-        return 0;
-    }
-    int rc = err_set(e, ERR_NOT_FOUND, "%s: there is no file or folder %s; name a model here", who,
-                     path);
+    int rc = store_weights(path, out, e);
+    if (rc)
+        err_prefix(e, "%s", who);
     free(path);
     return rc;
 }
