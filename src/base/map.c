@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static uint64_t seed(void)
+uint64_t map_seed(void)
 {
     static _Atomic uint64_t s;
     uint64_t now = atomic_load(&s);
@@ -28,7 +28,7 @@ static uint64_t seed(void)
 
 static uint64_t key_hash(const char *key, size_t len)
 {
-    return hash_mix64(hash_fnv1a(key, len) ^ seed());
+    return hash_mix64(hash_fnv1a(key, len) ^ map_seed());
 }
 
 static struct map_slot *find(struct map_slot *slots, size_t cap, const char *key, size_t len,

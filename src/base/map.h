@@ -28,5 +28,7 @@ void map_release(struct map *m); /* does not free the values */
 void *map_put(struct map *m, const char *key, size_t len, void *value);
 void *map_get(const struct map *m, const char *key, size_t len); /* NULL when absent */
 void *map_get_str(const struct map *m, const char *key);
+/* A random number that stays the same in this process, for other hashes of hostile keys. */
+uint64_t map_seed(void);
 
 #endif

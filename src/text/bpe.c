@@ -8,15 +8,18 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "text/vocab.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #define NONE UINT32_MAX
 
 struct bpe_node {
-    uint32_t id;         /* NONE once merged into its left neighbour */
+    uint32_t id;
     uint32_t prev, next; /* indices, NONE at the ends */
+    bool gone;           /* merged into its left neighbour */
 };
 
 /* Stable counting sort of the merge indices in `from` by the id that key() picks; b->first gets the
@@ -146,46 +149,109 @@ void bpe_scratch_release(struct bpe_scratch *s)
     *s = (struct bpe_scratch){0};
 }
 
-/* Adds the pair that begins at node i, if there is one and a merge exists for it. */
-static void push_pair(const struct bpe *b, struct bpe_scratch *s, size_t *n_heap, uint32_t i)
+/* The merge of two neighbours; its rank is NONE where there is none. */
+struct found {
+    uint32_t rank, result;
+};
+
+/* How the merge of two neighbouring nodes is found: by ids or by text. */
+struct merging {
+    struct bpe_scratch *s;
+    struct found (*find)(const struct merging *m, uint32_t i, uint32_t j);
+    const struct bpe *bpe;
+    const struct bpe_texts *texts;
+    const struct bpe_pieces *word;
+};
+
+static struct found find_ids(const struct merging *m, uint32_t i, uint32_t j)
 {
-    if (i == NONE || s->nodes[i].next == NONE)
+    uint32_t rank = find_rank(m->bpe, m->s->nodes[i].id, m->s->nodes[j].id);
+    return (struct found){rank, rank == NONE ? NONE : m->bpe->result[rank]};
+}
+
+static struct found find_text(const struct merging *m, uint32_t i, uint32_t j)
+{
+    uint32_t next = m->s->nodes[j].next;
+    uint32_t begin = m->word->begin[i], end = m->word->begin[next == NONE ? m->word->n : next];
+    int32_t id = vocab_find(m->texts->vocab, m->word->text + begin, end - begin);
+    return id < 0 ? (struct found){NONE, NONE} : (struct found){m->texts->rank[id], (uint32_t)id};
+}
+
+/* Adds the pair that begins at node i, if there is one and a merge exists for it. */
+static void push_pair(const struct merging *m, size_t *n_heap, uint32_t i)
+{
+    if (i == NONE || m->s->nodes[i].next == NONE)
         return;
-    uint32_t rank = find_rank(b, s->nodes[i].id, s->nodes[s->nodes[i].next].id);
-    if (rank != NONE)
-        heap_push(s->heap, n_heap, (uint64_t)rank << 32 | i);
+    struct found f = m->find(m, i, m->s->nodes[i].next);
+    if (f.rank != NONE)
+        heap_push(m->s->heap, n_heap, (uint64_t)f.rank << 32 | i);
+}
+
+/* Is what came up from the heap still true of the pair found at its place? With a list of merges it
+ * is while the result is the one promised, as in the reference. */
+static bool holds(const struct merging *m, uint32_t promised, struct found f)
+{
+    return f.rank == promised || (f.rank != NONE && m->bpe && f.result == m->bpe->result[promised]);
+}
+
+static void merge_all(const struct merging *m, const int32_t *ids, size_t n)
+{
+    struct bpe_node *nodes = m->s->nodes;
+    size_t n_heap = 0;
+    for (uint32_t i = 0; i < n; i++)
+        nodes[i] = (struct bpe_node){(uint32_t)ids[i], i - 1, i + 1 < n ? i + 1 : NONE, false};
+    for (uint32_t i = 0; i < n; i++)
+        push_pair(m, &n_heap, i);
+    while (n_heap > 0) {
+        uint64_t top = heap_pop(m->s->heap, &n_heap);
+        uint32_t i = (uint32_t)top;
+        if (nodes[i].gone || nodes[i].next == NONE)
+            continue;
+        uint32_t j = nodes[i].next;
+        struct found f = m->find(m, i, j);
+        if (!holds(m, (uint32_t)(top >> 32), f))
+            continue;
+        nodes[i].id = f.result;
+        nodes[i].next = nodes[j].next;
+        nodes[j].gone = true;
+        if (nodes[j].next != NONE)
+            nodes[nodes[j].next].prev = i;
+        push_pair(m, &n_heap, nodes[i].prev);
+        push_pair(m, &n_heap, i);
+    }
 }
 
 int bpe_apply(const struct bpe *b, struct bpe_scratch *s, int32_t *ids, size_t *n, struct err *e)
 {
-    size_t n_heap = 0, kept = 0;
+    const struct merging m = {.s = s, .find = find_ids, .bpe = b};
+    size_t kept = 0;
     if (*n < 2)
         return 0;
     if (reserve(s, *n, e))
         return ERR_NOMEM;
-    struct bpe_node *nodes = s->nodes;
-    for (uint32_t i = 0; i < *n; i++)
-        nodes[i] = (struct bpe_node){(uint32_t)ids[i], i - 1, i + 1 < *n ? i + 1 : NONE};
-    for (uint32_t i = 0; i < *n; i++)
-        push_pair(b, s, &n_heap, i);
-    while (n_heap > 0) {
-        uint64_t top = heap_pop(s->heap, &n_heap);
-        uint32_t i = (uint32_t)top, result = b->result[top >> 32];
-        if (nodes[i].id == NONE || nodes[i].next == NONE)
-            continue;
-        uint32_t j = nodes[i].next, rank = find_rank(b, nodes[i].id, nodes[j].id);
-        if (rank == NONE || b->result[rank] != result)
-            continue;
-        nodes[i].id = result;
-        nodes[i].next = nodes[j].next;
-        nodes[j].id = NONE;
-        if (nodes[j].next != NONE)
-            nodes[nodes[j].next].prev = i;
-        push_pair(b, s, &n_heap, nodes[i].prev);
-        push_pair(b, s, &n_heap, i);
-    }
-    for (uint32_t i = 0; i != NONE; i = nodes[i].next)
-        ids[kept++] = (int32_t)nodes[i].id;
+    merge_all(&m, ids, *n);
+    for (uint32_t i = 0; i != NONE; i = s->nodes[i].next)
+        ids[kept++] = (int32_t)s->nodes[i].id;
     *n = kept;
+    return 0;
+}
+
+int bpe_apply_texts(const struct bpe_texts *b, struct bpe_scratch *s, struct bpe_pieces *word,
+                    struct err *e)
+{
+    const struct merging m = {.s = s, .find = find_text, .texts = b, .word = word};
+    size_t kept = 0;
+    if (word->n < 2)
+        return 0;
+    if (reserve(s, word->n, e))
+        return ERR_NOMEM;
+    merge_all(&m, word->ids, word->n);
+    uint32_t end = word->begin[word->n];
+    for (uint32_t i = 0; i != NONE; i = s->nodes[i].next) {
+        word->begin[kept] = word->begin[i];
+        word->ids[kept++] = (int32_t)s->nodes[i].id;
+    }
+    word->begin[kept] = end;
+    word->n = kept;
     return 0;
 }

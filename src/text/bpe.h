@@ -3,7 +3,7 @@
  * Sennrich, Haddow, Birch, "Neural Machine Translation of Rare Words with Subword Units" (2016).
  * Order and tie-breaking are those of Hugging Face tokenizers' BPE model: the applicable merge
  * with the lowest rank is done first, among equal ranks the leftmost. Time is O(n log n) in the
- * length of the word. What a token's text is does not matter here: everything is ids.
+ * length of the word.
  */
 #ifndef LAR_TEXT_BPE_H
 #define LAR_TEXT_BPE_H
@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct err;
+struct vocab;
 
 struct bpe_merge {
     uint32_t left, right; /* the two neighbours */
@@ -44,6 +45,24 @@ void bpe_release(struct bpe *b);
 /* Merges the n tokens at `ids` in place; *n becomes the number that remains. n < 2^31. Fails only
  * with ERR_NOMEM. */
 int bpe_apply(const struct bpe *b, struct bpe_scratch *s, int32_t *ids, size_t *n, struct err *e);
+
+/* Merging without a list of merges, as SentencePiece and tiktoken do it: two neighbours merge where
+ * their texts together are a token, the lowest rank[token] first. */
+struct bpe_texts {
+    const struct vocab *vocab;
+    const uint32_t *rank; /* [n_vocab]; UINT32_MAX: never made by merging */
+};
+
+/* The n pieces of a word: piece i has the token ids[i], or -1, and the bytes from begin[i] to
+ * begin[i + 1]. Merges them in place. */
+struct bpe_pieces {
+    const char *text;
+    int32_t *ids;    /* [n] */
+    uint32_t *begin; /* [n + 1] */
+    size_t n;
+};
+int bpe_apply_texts(const struct bpe_texts *b, struct bpe_scratch *s, struct bpe_pieces *word,
+                    struct err *e);
 void bpe_scratch_release(struct bpe_scratch *s);
 
 #endif

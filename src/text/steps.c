@@ -1,0 +1,235 @@
+/* steps.c - the normalizer and the splitter of a tokenizer (tokenizer_parts.h). */
+#include "base/buf.h"
+#include "base/err.h"
+#include "text/regex.h"
+#include "text/tokenizer_parts.h"
+
+#include <string.h>
+
+void steps_release(struct steps *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        regex_free(s->list[i].regex);
+    *s = (struct steps){0};
+}
+
+static bool starts_with(struct span text, struct span with)
+{
+    return text.n >= with.n && memcmp(text.p, with.p, with.n) == 0;
+}
+
+/* Replaces every blank. */
+static void replace_blanks(struct span text, struct span by, struct buf *out)
+{
+    for (const char *p = text.p, *end = text.p + text.n, *blank; p < end; p = blank + 1) {
+        blank = memchr(p, ' ', (size_t)(end - p));
+        buf_append(out, p, (size_t)((blank ? blank : end) - p));
+        if (!blank)
+            break;
+        buf_append(out, by.p, by.n);
+    }
+}
+
+/* Bytes of the character at text.p[at]; a stray byte counts as one. */
+static size_t step_over(struct span text, size_t at)
+{
+    size_t n = 1;
+    while (at + n < text.n && ((unsigned char)text.p[at + n] & 0xc0) == 0x80)
+        n++;
+    return n;
+}
+
+/* The next match from *from on that is not the empty end of the last one; 1, 0 or ERR_*. */
+static int next_match(struct encoder *c, const struct step *s, struct span text, size_t *from,
+                      size_t last, struct regex_match *m)
+{
+    while (*from <= text.n) {
+        int rc = regex_find(s->regex, c->regex, text, *from, m, c->e);
+        if (rc != 1)
+            return rc;
+        *from = m->end;
+        if (m->end > m->begin)
+            return 1;
+        *from += m->end < text.n ? step_over(text, m->end) : 1;
+        if (m->begin != last)
+            return 1;
+    }
+    return 0;
+}
+
+static int replace(struct encoder *c, const struct step *s, struct span text, struct buf *out)
+{
+    struct regex_match m;
+    size_t from = 0, last = 0;
+    int rc;
+    if (!s->regex) {
+        replace_blanks(text, s->text, out);
+        return 0;
+    }
+    while ((rc = next_match(c, s, text, &from, SIZE_MAX, &m)) == 1) {
+        buf_append(out, text.p + last, m.begin - last);
+        buf_append(out, s->text.p, s->text.n);
+        last = m.end;
+    }
+    buf_append(out, text.p + last, text.n - last);
+    return rc;
+}
+
+static int normalize_step(struct encoder *c, const struct step *s, struct span text,
+                          struct buf *out)
+{
+    switch (s->kind) {
+    case STEP_REPLACE:
+        return replace(c, s, text, out);
+    case STEP_PREPEND:
+        if (text.n > 0)
+            buf_append(out, s->text.p, s->text.n);
+        buf_append(out, text.p, text.n);
+        return 0;
+    default:
+        return err_set(c->e, ERR_INTERNAL, "step %d is no normalizer", s->kind);
+    }
+}
+
+static int check_text(struct encoder *c, const struct buf *b)
+{
+    return buf_failed(b) ? err_set(c->e, ERR_NOMEM, "not enough memory to normalize a text") : 0;
+}
+
+int steps_normalize(struct encoder *c, struct span text, bool first, struct span *out)
+{
+    (void)first;
+    *out = text;
+    for (size_t i = 0; i < c->t->normalizer.n; i++) {
+        struct buf *b = &c->texts[i % 2];
+        buf_reset(b);
+        int rc = normalize_step(c, &c->t->normalizer.list[i], *out, b);
+        if (!rc)
+            rc = check_text(c, b);
+        if (rc)
+            return rc;
+        *out = (struct span){buf_str(b), b->len};
+    }
+    return 0;
+}
+
+static int split_step(struct encoder *c, size_t i, struct span text, bool first);
+
+/* The pieces of STEP_SPLIT; the last one may still grow. */
+struct cutting {
+    struct encoder *c;
+    size_t step;
+    struct span text;
+    bool first;
+    enum split_behavior behavior;
+    bool open, open_is_match;
+    size_t begin, end; /* of the open piece */
+};
+
+static int close_piece(struct cutting *k)
+{
+    bool wanted = k->open && k->end > k->begin &&
+                  !(k->behavior == SPLIT_REMOVED && k->open_is_match);
+    k->open = false;
+    if (!wanted)
+        return 0;
+    return split_step(k->c, k->step + 1, (struct span){k->text.p + k->begin, k->end - k->begin},
+                      k->first && k->begin == 0);
+}
+
+static int add_piece(struct cutting *k, size_t begin, size_t end, bool is_match)
+{
+    bool joins = false;
+    if (k->behavior == SPLIT_WITH_PREVIOUS)
+        joins = is_match && !k->open_is_match;
+    else if (k->behavior == SPLIT_WITH_NEXT)
+        joins = !is_match && k->open_is_match;
+    else if (k->behavior == SPLIT_CONTIGUOUS)
+        joins = is_match == k->open_is_match;
+    int rc = 0;
+    if (k->open && joins) {
+        k->end = end;
+    } else {
+        rc = close_piece(k);
+        k->open = true;
+        k->begin = begin;
+        k->end = end;
+    }
+    k->open_is_match = is_match;
+    return rc;
+}
+
+static int split(struct encoder *c, size_t i, struct span text, bool first)
+{
+    const struct step *s = &c->t->splitter.list[i];
+    struct cutting k = {c, i, text, first, s->behavior, false, false, 0, 0};
+    struct regex_match m;
+    size_t from = 0, last = 0;
+    int found, rc = 0;
+    while ((found = next_match(c, s, text, &from, last, &m)) == 1 && !rc) {
+        if (m.begin > last)
+            rc = add_piece(&k, last, m.begin, s->invert);
+        if (!rc)
+            rc = add_piece(&k, m.begin, m.end, !s->invert);
+        last = m.end;
+    }
+    if (!rc)
+        rc = found;
+    if (!rc && last < text.n)
+        rc = add_piece(&k, last, text.n, s->invert);
+    return rc ? rc : close_piece(&k);
+}
+
+/* Blanks become `text`, one goes before the text if it should; each begins a piece where the step
+ * has a pattern. */
+static int meta_space(struct encoder *c, size_t i, struct span text, bool first)
+{
+    const struct step *s = &c->t->splitter.list[i];
+    struct buf *b = &c->texts[2 + i];
+    buf_reset(b);
+    replace_blanks(text, s->text, b);
+    bool wanted = s->prepend == PREPEND_ALWAYS || (s->prepend == PREPEND_FIRST && first);
+    if (wanted && !starts_with((struct span){buf_str(b), b->len}, s->text)) {
+        buf_reset(b);
+        buf_append(b, s->text.p, s->text.n);
+        replace_blanks(text, s->text, b);
+    }
+    int rc = check_text(c, b);
+    if (rc)
+        return rc;
+    struct span spaced = {buf_str(b), b->len};
+    return s->regex ? split(c, i, spaced, first) : split_step(c, i + 1, spaced, first);
+}
+
+static int prefix_space(struct encoder *c, size_t i, struct span text, bool first)
+{
+    struct buf *b = &c->texts[2 + i];
+    if (text.n > 0 && text.p[0] == ' ')
+        return split_step(c, i + 1, text, first);
+    buf_reset(b);
+    buf_append_char(b, ' ');
+    buf_append(b, text.p, text.n);
+    int rc = check_text(c, b);
+    return rc ? rc : split_step(c, i + 1, (struct span){buf_str(b), b->len}, first);
+}
+
+static int split_step(struct encoder *c, size_t i, struct span text, bool first)
+{
+    if (i == c->t->splitter.n)
+        return model_word(c, text);
+    switch (c->t->splitter.list[i].kind) {
+    case STEP_SPLIT:
+        return split(c, i, text, first);
+    case STEP_META_SPACE:
+        return meta_space(c, i, text, first);
+    case STEP_PREFIX_SPACE:
+        return prefix_space(c, i, text, first);
+    default:
+        return err_set(c->e, ERR_INTERNAL, "step %d is no splitter", c->t->splitter.list[i].kind);
+    }
+}
+
+int steps_split(struct encoder *c, struct span text, bool first)
+{
+    return split_step(c, 0, text, first);
+}

@@ -1,0 +1,445 @@
+/* tokenizer_gguf.c - a tokenizer from GGUF's metadata (tokenizer.h).
+ *
+ * Keys: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#tokenizer. What they leave open
+ * is as llama.cpp's src/llama-vocab.cpp has it, since files are made for it.
+ */
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "format/gguf.h"
+#include "text/pretokenizers.h"
+#include "text/regex.h"
+#include "text/tokenizer_parts.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY(name) "tokenizer.ggml." name
+
+/* Copies nothing: the strings of an array lie in the mapped file. gguf_parse() has checked that
+ * they lie inside it. The caller frees the list. */
+static int string_spans(const struct gguf *g, const char *key, struct span **list, size_t *n,
+                        struct err *e)
+{
+    const struct gguf_value *v = gguf_find(g, key);
+    *list = NULL;
+    *n = 0;
+    if (!v)
+        return 0;
+    if (!v->array || v->type != GGUF_STRING)
+        return err_set(e, ERR_FORMAT, "%s: not an array of strings", key);
+    *list = mem_try_array(v->n + 1, sizeof(**list), key, e);
+    if (!*list)
+        return ERR_NOMEM;
+    size_t left = v->size;
+    for (const unsigned char *p = v->data; *n < v->n; (*n)++) {
+        uint64_t len = 0;
+        for (int i = 0; i < 8 && left >= 8; i++)
+            len |= (uint64_t)p[i] << (8 * i);
+        if (left < 8 || len > left - 8)
+            return err_set(e, ERR_FORMAT, "%s: string %zu is cut off", key, *n);
+        (*list)[*n] = (struct span){(const char *)p + 8, (size_t)len};
+        p += 8 + len;
+        left -= 8 + (size_t)len;
+    }
+    return 0;
+}
+
+/* An array that must have an element for every token, or be absent. */
+static int find_per_token(const struct gguf *g, const char *key, size_t n_tokens,
+                          const struct gguf_value **v, struct err *e)
+{
+    *v = gguf_find(g, key);
+    if (*v && (!(*v)->array || (*v)->n < n_tokens))
+        return err_set(e, ERR_FORMAT, "%s: %zu elements for %zu tokens", key,
+                       (*v)->array ? (*v)->n : (size_t)0, n_tokens);
+    return 0;
+}
+
+static int read_kinds(struct tokenizer *t, const struct gguf *g, struct err *e)
+{
+    const struct gguf_value *v;
+    int rc = find_per_token(g, KEY("token_type"), t->vocab.n, &v, e);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < t->vocab.n; i++) {
+        int64_t type = 1;
+        if (v && !gguf_int_at(v, i, &type))
+            return err_set(e, ERR_FORMAT, KEY("token_type") ": element %zu is no integer", i);
+        t->kind[i] = type >= 1 && type <= 6 ? (uint8_t)(type - 1) : TOKEN_UNUSED;
+    }
+    return 0;
+}
+
+static bool is(struct span s, const char *text)
+{
+    return s.n == strlen(text) && memcmp(s.p, text, s.n) == 0;
+}
+
+/* -- special tokens -- */
+
+/* The id under a key: absent leaves the default, one that is no token counts as absent. */
+static int read_id(const struct tokenizer *t, const struct gguf *g, const char *key, int32_t *id,
+                   struct err *e)
+{
+    int64_t v = -1;
+    int rc = gguf_int(g, key, INT32_MIN, UINT32_MAX, &v, e);
+    if (!rc && v >= 0 && (uint64_t)v < t->vocab.n)
+        *id = (int32_t)v;
+    if (*id >= 0 && (size_t)*id >= t->vocab.n)
+        *id = -1;
+    return rc;
+}
+
+/* Marks what ends generation by its text, since few files say it (llama.cpp has the same list). */
+static void find_ends(struct tokenizer *t)
+{
+    static const char *const texts[] = {
+        "<|eot_id|>",
+        "<|im_end|>",
+        "<|end|>",
+        "<|return|>",
+        "<|call|>",
+        "<|flush|>",
+        "<|calls|>",
+        "<end_of_turn>",
+        "<|endoftext|>",
+        "</s>",
+        "<|eom_id|>",
+        "<EOT>",
+        "_<EOT>",
+        "[EOT]",
+        "[EOS]",
+        "<|end_of_text|>",
+        "<end_of_utterance>",
+        "<eos>",
+        "<turn|>",
+        "<|tool_response>",
+        "<｜end▁of▁sentence｜>",
+        "[e~[",
+        "<|content_model_end_sampling|>",
+        "<|fim_pad|>",
+        "<fim-pad>",
+        "<fim_pad>",
+        "<PAD>",
+        "[PAD]",
+        "<|fim_repo|>",
+        "<|repo_name|>",
+        "<fim-repo>",
+        "<REPO>",
+        "<reponame>",
+        "<|file_sep|>",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        int32_t id = vocab_find(&t->vocab, texts[i], strlen(texts[i]));
+        if (id < 0)
+            continue;
+        t->end[id] = 1;
+        t->kind[id] = TOKEN_CONTROL;
+    }
+}
+
+static int32_t find_end(const struct tokenizer *t, const char *text)
+{
+    int32_t id = vocab_find(&t->vocab, text, strlen(text));
+    return id >= 0 && t->end[id] ? id : -1;
+}
+
+/* Texts that mean an end in one family, not in another. */
+static void correct_ends(struct tokenizer *t)
+{
+    int32_t end = find_end(t, "<|end|>"), s = find_end(t, "</s>");
+    bool call = find_end(t, "<|call|>") >= 0 || find_end(t, "<|calls|>") >= 0;
+    bool harmony = find_end(t, "<|return|>") >= 0 || find_end(t, "<|flush|>") >= 0;
+    if (end >= 0 && call && harmony) { /* it ends a message there, and another follows */
+        t->end[end] = 0;
+        t->kind[end] = TOKEN_USER;
+    }
+    if (s >= 0 && find_end(t, "<|tool_response>") >= 0) {
+        t->end[s] = 0;
+        t->kind[s] = TOKEN_NORMAL;
+    }
+    static const char *const parts[] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        int32_t id = vocab_find(&t->vocab, parts[i], strlen(parts[i]));
+        if (id >= 0)
+            t->kind[id] = TOKEN_USER; /* the harmony parser wants to see them */
+    }
+}
+
+static int read_specials(struct tokenizer *t, const struct gguf *g, struct err *e)
+{
+    int32_t eot = -1, eom = -1;
+    int rc = read_id(t, g, KEY("bos_token_id"), &t->bos, e);
+    if (!rc)
+        rc = read_id(t, g, KEY("eos_token_id"), &t->eos, e);
+    if (!rc)
+        rc = read_id(t, g, KEY("eot_token_id"), &eot, e);
+    if (!rc)
+        rc = read_id(t, g, KEY("eom_token_id"), &eom, e);
+    if (!rc)
+        rc = read_id(t, g, KEY("unknown_token_id"), &t->unknown, e);
+    if (rc)
+        return rc;
+    find_ends(t);
+    correct_ends(t);
+    const int32_t ids[] = {t->eos, eot, eom};
+    for (size_t i = 0; i < 3; i++)
+        if (ids[i] >= 0)
+            t->end[ids[i]] = 1;
+    return 0;
+}
+
+/* What TOKENIZE_ENDS adds; the defaults come in. */
+static int read_ends(struct tokenizer *t, const struct gguf *g, bool add_bos, bool add_eos,
+                     struct err *e)
+{
+    int rc = gguf_bool(g, KEY("add_bos_token"), &add_bos, e);
+    if (!rc)
+        rc = gguf_bool(g, KEY("add_eos_token"), &add_eos, e);
+    if (add_bos && t->bos >= 0)
+        t->before[t->n_before++] = t->bos;
+    if (add_eos && t->eos >= 0)
+        t->after[t->n_after++] = t->eos;
+    return rc;
+}
+
+static int add_specials(struct tokenizer *t, struct err *e)
+{
+    t->added = mem_try_array(t->vocab.n + 1, sizeof(*t->added), "the special tokens", e);
+    if (!t->added)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < t->vocab.n; i++) {
+        bool special = t->kind[i] == TOKEN_CONTROL || t->kind[i] == TOKEN_UNKNOWN;
+        if (special || t->kind[i] == TOKEN_USER)
+            t->added[t->n_added++] = (struct added){.id = (int32_t)i, .special = special};
+    }
+    return tokenizer_index_added(t, e);
+}
+
+/* Phi-3's special tokens take the blanks after them, which its GGUF files do not say. */
+static void strip_after_specials(struct tokenizer *t, const struct gguf *g)
+{
+    const char *name = gguf_str(g, "general.name");
+    if (!name || (!strcasestr(name, "phi-3") && !strcasestr(name, "phi3")))
+        return;
+    for (size_t i = 0; i < t->n_added; i++) {
+        struct span s = vocab_text(&t->vocab, t->added[i].id);
+        t->added[i].rstrip = !is(s, "<unk>") && !is(s, "<s>") && !is(s, "<|endoftext|>");
+    }
+}
+
+/* -- models -- */
+
+static int add_regex(struct steps *s, const char *pattern, struct err *e)
+{
+    struct step *step = &s->list[s->n];
+    *step = (struct step){.kind = STEP_SPLIT, .behavior = SPLIT_ISOLATED};
+    int rc = regex_new(&step->regex, (struct span){pattern, strlen(pattern)}, false, e);
+    s->n += !rc;
+    return rc;
+}
+
+static int add_patterns(struct tokenizer *t, const struct pretokenizer *pre, struct err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; i < PRETOKENIZER_MAX_PATTERNS && pre->patterns[i] && !rc; i++)
+        rc = add_regex(&t->splitter, pre->patterns[i], e);
+    return rc;
+}
+
+/* One "left right" of tokenizer.ggml.merges; a merge of or into what is no token is left out, as
+ * it can never be done. */
+static bool read_merge(const struct tokenizer *t, struct span text, struct bpe_merge *m)
+{
+    char joined[2 * VOCAB_MAX_TOKEN];
+    const char *blank = text.n > 1 ? memchr(text.p + 1, ' ', text.n - 1) : NULL;
+    if (!blank || text.n > sizeof(joined))
+        return false;
+    size_t n_left = (size_t)(blank - text.p), n_right = text.n - n_left - 1;
+    memcpy(joined, text.p, n_left);
+    memcpy(joined + n_left, blank + 1, n_right);
+    int32_t left = vocab_find(&t->vocab, text.p, n_left);
+    int32_t right = vocab_find(&t->vocab, blank + 1, n_right);
+    int32_t result = vocab_find(&t->vocab, joined, n_left + n_right);
+    *m = (struct bpe_merge){(uint32_t)left, (uint32_t)right, (uint32_t)result};
+    return left >= 0 && right >= 0 && result >= 0;
+}
+
+static int read_merges(struct tokenizer *t, const struct gguf *g, struct err *e)
+{
+    struct span *texts = NULL;
+    struct bpe_merge *merges = NULL;
+    size_t n, kept = 0;
+    int rc = string_spans(g, KEY("merges"), &texts, &n, e);
+    if (!rc && !texts)
+        rc = err_set(e, ERR_FORMAT, "the file has no " KEY("merges"));
+    if (!rc && n > 4 * VOCAB_MAX_TOKENS)
+        rc = err_set(e, ERR_FORMAT, KEY("merges") ": %zu are too many", n);
+    if (!rc) {
+        merges = mem_try_array(n + 1, sizeof(*merges), "the merges", e);
+        rc = merges ? 0 : ERR_NOMEM;
+    }
+    for (size_t i = 0; i < n && !rc; i++)
+        kept += read_merge(t, texts[i], &merges[kept]);
+    if (!rc)
+        rc = bpe_init(&t->bpe, t->vocab.n, merges, kept, e);
+    free(texts);
+    free(merges);
+    return rc;
+}
+
+/* Byte-level BPE ("gpt2"), or SentencePiece's with a list of merges (Gemma 4). */
+static int read_bpe(struct tokenizer *t, const struct gguf *g, const char *pre_name, struct err *e)
+{
+    const struct pretokenizer *pre = pretokenizer_find(pre_name ? pre_name : "default");
+    if (!pre)
+        return err_set(e, ERR_UNSUPPORTED,
+                       KEY("pre") ": the pre-tokenizer \"%s\" is not known; a newer version of "
+                                  "this program may know it",
+                       pre_name);
+    t->model = MODEL_BPE;
+    t->bytes = !pre->meta_space;
+    t->byte_fallback = pre->meta_space;
+    t->whole_words = pre->whole_words;
+    if (pre->meta_space)
+        t->normalizer.list[t->normalizer.n++] = (struct step){.kind = STEP_REPLACE,
+                                                              .text = {META_SPACE, 3}};
+    int rc = add_patterns(t, pre, e);
+    if (!rc)
+        rc = read_merges(t, g, e);
+    if (!rc)
+        rc = read_specials(t, g, e);
+    if (!rc && pre->no_bos && !gguf_find(g, KEY("bos_token_id")))
+        t->bos = -1;
+    return rc ? rc : read_ends(t, g, pre->add_bos, false, e);
+}
+
+/* Orders floats as unsigned integers, the largest first. */
+static uint32_t rank_of(float score)
+{
+    uint32_t bits;
+    score += 0.0f; /* -0 is 0 */
+    memcpy(&bits, &score, sizeof(bits));
+    return bits & 0x80000000u ? bits : 0x7fffffffu - bits;
+}
+
+static int read_ranks(struct tokenizer *t, const struct gguf *g, struct err *e)
+{
+    const struct gguf_value *v;
+    int rc = find_per_token(g, KEY("scores"), t->vocab.n, &v, e);
+    if (rc)
+        return rc;
+    t->rank = mem_try_array(t->vocab.n + 1, sizeof(*t->rank), "the scores", e);
+    if (!t->rank)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < t->vocab.n; i++) {
+        double score = 0;
+        bool merges = t->kind[i] == TOKEN_NORMAL || t->kind[i] == TOKEN_USER ||
+                      t->kind[i] == TOKEN_UNUSED;
+        if (v && (!gguf_num_at(v, i, &score) || isnan(score)))
+            return err_set(e, ERR_FORMAT, KEY("scores") ": element %zu is no number", i);
+        t->rank[i] = merges ? rank_of((float)score) : UINT32_MAX;
+    }
+    return 0;
+}
+
+/* Does any token have a blank behind something else? If none has, merging never crosses the
+ * beginning of a word, and words can be merged one by one, which is faster. */
+static bool blanks_begin_tokens(const struct vocab *v)
+{
+    for (size_t i = 0; i < v->n; i++) {
+        struct span s = vocab_text(v, (int32_t)i);
+        while (s.n >= 3 && memcmp(s.p, META_SPACE, 3) == 0) {
+            s.p += 3;
+            s.n -= 3;
+        }
+        if (memmem(s.p, s.n, META_SPACE, 3))
+            return false;
+    }
+    return true;
+}
+
+/* SentencePiece's BPE ("llama"). */
+static int read_sentencepiece(struct tokenizer *t, const struct gguf *g, struct err *e)
+{
+    bool prefix = true;
+    t->model = MODEL_TEXTS;
+    t->byte_fallback = true;
+    t->bos = 1;
+    t->eos = 2;
+    t->unknown = 0;
+    int rc = gguf_bool(g, KEY("add_space_prefix"), &prefix, e);
+    if (!rc)
+        rc = read_specials(t, g, e);
+    if (!rc)
+        rc = read_ranks(t, g, e);
+    if (rc)
+        return rc;
+    t->strip_first_space = prefix;
+    if (prefix)
+        t->normalizer.list[t->normalizer.n++] = (struct step){.kind = STEP_PREPEND,
+                                                              .text = {META_SPACE, 3}};
+    t->normalizer.list[t->normalizer.n++] = (struct step){.kind = STEP_REPLACE,
+                                                          .text = {META_SPACE, 3}};
+    if (blanks_begin_tokens(&t->vocab))
+        rc = add_regex(&t->splitter, "\xe2\x96\x81*[^\xe2\x96\x81]+|\xe2\x96\x81+", e);
+    return rc ? rc : read_ends(t, g, true, false, e);
+}
+
+static int read_model(struct tokenizer *t, const struct gguf *g, struct err *e)
+{
+    const char *model = gguf_str(g, KEY("model")), *pre = gguf_str(g, KEY("pre"));
+    t->bos = t->eos = t->unknown = -1;
+    if (!model)
+        return err_set(e, ERR_FORMAT, "the file has no " KEY("model"));
+    if (strcmp(model, "gpt2") == 0)
+        return read_bpe(t, g, pre, e);
+    if (strcmp(model, "gemma4") == 0)
+        return read_bpe(t, g, "gemma4", e);
+    if (strcmp(model, "llama") == 0)
+        return read_sentencepiece(t, g, e);
+    return err_set(e, ERR_UNSUPPORTED,
+                   KEY("model") ": tokenizers of the kind \"%s\" are not "
+                                "supported",
+                   model);
+}
+
+static int read_vocab(struct tokenizer *t, const struct gguf *g, struct err *e)
+{
+    struct span *tokens = NULL;
+    size_t n;
+    int rc = string_spans(g, KEY("tokens"), &tokens, &n, e);
+    if (!rc && n == 0)
+        rc = err_set(e, ERR_FORMAT, "the file has no " KEY("tokens"));
+    if (!rc)
+        rc = vocab_init(&t->vocab, tokens, n, e);
+    free(tokens);
+    if (rc)
+        return rc;
+    t->kind = mem_try_array(n, 1, "the tokens", e);
+    t->end = mem_try_array(n, 1, "the tokens", e);
+    return t->kind && t->end ? read_kinds(t, g, e) : ERR_NOMEM;
+}
+
+int tokenizer_from_gguf(struct tokenizer **out, const struct gguf *g, struct err *e)
+{
+    struct tokenizer *t = mem_alloc(sizeof(*t));
+    *out = NULL;
+    int rc = read_vocab(t, g, e);
+    if (!rc)
+        rc = read_model(t, g, e);
+    if (!rc)
+        rc = tokenizer_make_pieces(t, e);
+    if (!rc)
+        rc = add_specials(t, e);
+    if (!rc)
+        strip_after_specials(t, g);
+    if (rc) {
+        tokenizer_free(t);
+        return rc;
+    }
+    *out = t;
+    return 0;
+}

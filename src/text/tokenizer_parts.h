@@ -1,0 +1,138 @@
+/* tokenizer_parts.h - what a tokenizer is made of; for the files that make one and run one.
+ *
+ * A text goes through the parts in this order (the words of Hugging Face's tokenizer.json, which
+ * GGUF's metadata is mapped to):
+ *
+ *     added (as spelled) ─► normalizer ─► added (normalized) ─► splitter ─► model ─► ends
+ */
+#ifndef LAR_TEXT_TOKENIZER_PARTS_H
+#define LAR_TEXT_TOKENIZER_PARTS_H
+
+#include "base/arena.h"
+#include "text/bpe.h"
+#include "text/regex.h"
+#include "text/tokenizer.h"
+#include "text/trie.h"
+
+struct buf;
+
+#define TOKENIZER_MAX_STEPS 16             /* of the normalizer, and of the splitter */
+#define TOKENIZER_MAX_ENDS  8              /* tokens before a text, and after it */
+#define META_SPACE          "\xe2\x96\x81" /* U+2581, SentencePiece's blank */
+
+/* Of one token; GGUF's tokenizer.ggml.token_type counts in this order, from 1. */
+enum token_kind {
+    TOKEN_NORMAL,
+    TOKEN_UNKNOWN,
+    TOKEN_CONTROL,
+    TOKEN_USER,
+    TOKEN_UNUSED,
+    TOKEN_BYTE
+};
+
+/* A token looked for in the text before anything else. */
+struct added {
+    int32_t id;
+    bool special;     /* only with TOKENIZE_SPECIAL */
+    bool normalized;  /* looked for in the normalized text */
+    bool single_word; /* not inside a word */
+    bool lstrip;      /* takes the blanks before it */
+    bool rstrip;      /* and after it */
+};
+
+enum step_kind {
+    STEP_REPLACE,      /* every match of the pattern becomes `text` */
+    STEP_PREPEND,      /* `text` before a text that is not empty */
+    STEP_SPLIT,        /* cuts at the matches of the pattern */
+    STEP_META_SPACE,   /* blanks become `text`, which also goes before the first word; cuts there */
+    STEP_PREFIX_SPACE, /* a blank before a piece that does not begin with one */
+};
+
+/* What becomes of a match of STEP_SPLIT. */
+enum split_behavior {
+    SPLIT_REMOVED,
+    SPLIT_ISOLATED,
+    SPLIT_WITH_PREVIOUS,
+    SPLIT_WITH_NEXT,
+    SPLIT_CONTIGUOUS
+};
+
+/* When STEP_META_SPACE puts one before a text. */
+enum prepend { PREPEND_ALWAYS, PREPEND_FIRST, PREPEND_NEVER };
+
+struct step {
+    enum step_kind kind;
+    struct regex *regex; /* owned */
+    struct span text;    /* in the arena */
+    enum split_behavior behavior;
+    bool invert; /* what the pattern does not match counts as the match */
+    enum prepend prepend;
+};
+
+struct steps {
+    struct step list[TOKENIZER_MAX_STEPS];
+    size_t n;
+};
+
+enum model_kind {
+    MODEL_BPE,   /* a list of merges */
+    MODEL_TEXTS, /* merges wherever the result is a token: SentencePiece, tiktoken */
+};
+
+struct tokenizer {
+    struct arena arena;
+    struct vocab vocab;  /* as the file spells them; with `bytes`, as what they stand for */
+    struct vocab pieces; /* what they stand for; only its texts are used */
+    uint8_t *kind;       /* [n] enum token_kind */
+    uint8_t *end;        /* [n] ends generation */
+    struct added *added; /* [n_added] */
+    size_t n_added;
+    struct trie added_raw, added_normalized; /* -> index into added */
+    struct steps normalizer, splitter;
+    enum model_kind model;
+    bool bytes;         /* the model works on bytes, not on characters */
+    bool byte_fallback; /* characters without a token become the tokens of their bytes */
+    bool whole_words;   /* a word that is a token is not merged */
+    bool fuse_unknown;  /* several unknown characters in a row are one token */
+    bool strip_first_space;
+    struct bpe bpe;
+    uint32_t *rank;       /* [n] of MODEL_TEXTS */
+    int32_t byte_id[256]; /* the token of a byte, or -1 */
+    int32_t bos, eos, unknown;
+    int32_t before[TOKENIZER_MAX_ENDS], after[TOKENIZER_MAX_ENDS]; /* with TOKENIZE_ENDS */
+    size_t n_before, n_after;
+};
+
+/* One call of tokenizer_encode(). */
+struct encoder {
+    const struct tokenizer *t;
+    struct tokens *out;
+    unsigned flags;
+    struct err *e;
+    struct bpe_scratch bpe;
+    struct regex_scratch *regex;
+    struct buf *texts; /* [2 + TOKENIZER_MAX_STEPS] scratch: two of the normalizer, one per step */
+    struct tokens ids; /* scratch of one word */
+    uint32_t *begin;   /* [cap of ids + 1] */
+};
+
+/* text -> normalized text, borrowed until the next call. */
+int steps_normalize(struct encoder *c, struct span text, bool first, struct span *out);
+/* Cuts a normalized text; every word goes to model_word(). */
+int steps_split(struct encoder *c, struct span text, bool first);
+void steps_release(struct steps *s);
+
+/* Appends the ids of one word. */
+int model_word(struct encoder *c, struct span word);
+
+/* The code point by which byte-level vocabularies spell a byte, and back: -1 for other ones. */
+uint32_t byte_level_spelling(unsigned char byte);
+int byte_level_byte(uint32_t cp);
+
+/* Fills pieces and byte_id from the vocabulary and its kinds. */
+int tokenizer_make_pieces(struct tokenizer *t, struct err *e);
+
+/* Makes the tries of t->added. */
+int tokenizer_index_added(struct tokenizer *t, struct err *e);
+
+#endif
