@@ -1,15 +1,17 @@
 /* convert.c - see convert.h. */
 #include "cli/convert.h"
 
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
 #include "cli/progress.h"
 #include "format/checkpoint.h"
 #include "format/convert.h"
+#include "format/mix.h"
 #include "tensor/dtype.h"
-#include "tensor/quantise.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -31,16 +33,30 @@ static bool on_progress(void *ctx, uint64_t done, uint64_t total)
     return !w->o->cancel || !atomic_load(w->o->cancel);
 }
 
-static int parse_type(const char *text, enum dtype *type, struct err *e)
+/* "q4_k, q4_0": every name there is. */
+static char *mix_names(void)
 {
-    *type = text ? dtype_from_name(text) : DTYPE_OTHER;
-    if (!text || (dtype_is_float(*type) && (dtype_block(*type) == 1 || quantise_can(*type))))
+    struct buf b;
+    buf_init(&b, 1024);
+    for (size_t i = 0; mix_at(i); i++)
+        buf_printf(&b, "%s%s", i ? ", " : "", mix_at(i)->name);
+    return buf_take(&b);
+}
+
+static int parse_type(const char *text, struct convert_options *o, struct err *e)
+{
+    o->type = DTYPE_OTHER;
+    if (!text)
         return 0;
-    return err_set(
-        e, ERR_ARG,
-        "--type %s: not one of f32, f16, bf16, q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1, "
-        "q4_0, q3_k, q2_k, iq4_nl, iq4_xs, mxfp4",
-        text);
+    o->mix = mix_find(text);
+    if (o->mix) {
+        o->type = o->mix->type;
+        return 0;
+    }
+    char *names = mix_names();
+    err_set(e, ERR_ARG, "type %s: not one of %s", text, names);
+    free(names);
+    return ERR_ARG;
 }
 
 static void print_result(const struct convert_command *o, FILE *out)
@@ -62,9 +78,12 @@ static void print_result(const struct convert_command *o, FILE *out)
 int convert_run(const struct convert_command *o, FILE *out, struct err *e)
 {
     struct watch w = {.o = o};
-    struct convert_options options = {.progress = on_progress, .ctx = &w};
+    struct convert_options options = {
+        .progress = on_progress, .ctx = &w, .n_threads = o->n_threads};
     struct checkpoint *c;
-    int rc = parse_type(o->type, &options.type, e);
+    int rc = parse_type(o->type, &options, e);
+    if (!rc && !o->force && file_exists(o->out))
+        rc = err_set(e, ERR_ARG, "%s: is there already; --force replaces it", o->out);
     if (!rc)
         rc = checkpoint_open(&c, o->in, e);
     if (rc)
@@ -78,12 +97,14 @@ int convert_run(const struct convert_command *o, FILE *out, struct err *e)
     return rc;
 }
 
-int command_convert(const struct options *o, struct err *e)
+static int command(const struct options *o, const char *type, struct err *e)
 {
-    const struct option_value *type = &o->value[OPTION_TYPE];
+    const struct option_value *threads = &o->value[OPTION_THREADS];
     const struct convert_command wanted = {.in = o->operands[0],
                                            .out = o->operands[1],
-                                           .type = type->given ? type->text : NULL,
+                                           .type = type,
+                                           .n_threads = threads->given ? (int)threads->whole : 0,
+                                           .force = o->value[OPTION_FORCE].given,
                                            .json = o->value[OPTION_JSON].given,
                                            .quiet = o->value[OPTION_QUIET].given,
                                            .cancel = interrupt_flag()};
@@ -97,4 +118,15 @@ int command_convert(const struct options *o, struct err *e)
         rc = message_out(text, n, e);
     free(text);
     return rc;
+}
+
+int command_convert(const struct options *o, struct err *e)
+{
+    const struct option_value *type = &o->value[OPTION_TYPE];
+    return command(o, type->given ? type->text : NULL, e);
+}
+
+int command_quantize(const struct options *o, struct err *e)
+{
+    return command(o, o->operands[2], e);
 }

@@ -5,8 +5,10 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "format/checkpoint.h"
-#include "format/vocab_file.h"
+#include "format/convert_meta.h"
+#include "format/mix.h"
 #include "format/weights.h"
 #include "tensor/quant.h"
 
@@ -14,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE   ((int64_t)1 << 18) /* elements converted at a time, a multiple of every block */
+#define PIECE   ((int64_t)1 << 20) /* elements converted at a time, a multiple of CHUNK */
 #define F16_MAX 65504.0f
 
 /* One tensor: `to` describes what is written, its data is what is read. */
@@ -28,41 +30,24 @@ struct item {
 struct job {
     const struct checkpoint *c;
     const struct convert_options *o;
+    const struct mix *mix; /* NULL keeps the types */
+    bool is_language;
+    struct mix_model model; /* if is_language */
     struct item *items;
     size_t n;
     bool gguf;
     uint64_t done, total; /* bytes of tensors */
     struct file_writer file;
     struct gguf_writer writer;
-    float *floats; /* [PIECE] */
-    unsigned char *bytes;
+    struct pool *pool;
+    float *floats;        /* [workers][CHUNK] */
+    unsigned char *bytes; /* of PIECE elements */
 };
 
 static bool ends_with(const char *s, const char *end)
 {
     size_t n = strlen(s), m = strlen(end);
     return n >= m && strcmp(s + n - m, end) == 0;
-}
-
-/* What takes the place of a type with blocks of 256 where rows are no multiple of that, as in
- * llama.cpp's tools. */
-static enum dtype smaller_block(enum dtype type)
-{
-    switch (type) {
-    case DTYPE_Q2_K:
-    case DTYPE_Q3_K:
-        return DTYPE_Q4_0;
-    case DTYPE_Q4_K:
-        return DTYPE_Q5_0;
-    case DTYPE_Q5_K:
-        return DTYPE_Q5_1;
-    case DTYPE_Q6_K:
-        return DTYPE_Q8_0;
-    case DTYPE_IQ4_XS:
-        return DTYPE_IQ4_NL;
-    default:
-        return type;
-    }
 }
 
 enum dtype convert_type(const char *name, enum dtype from, int n_dim, const int64_t *dim,
@@ -75,8 +60,8 @@ enum dtype convert_type(const char *name, enum dtype from, int n_dim, const int6
     if (n_dim == 2 && !strstr(name, "position") && !ends_with(name, "text_projection")) {
         if (dim[1] % dtype_block(to) == 0)
             return to;
-        if (dim[1] % dtype_block(smaller_block(to)) == 0)
-            return smaller_block(to);
+        if (dim[1] % dtype_block(mix_smaller_block(to)) == 0)
+            return mix_smaller_block(to);
     }
     return from == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F16;
 }
@@ -89,13 +74,23 @@ static int64_t count(const struct file_tensor *t)
     return n;
 }
 
+/* The type for a tensor of a language model. Norms, biases and the like are wanted in F32, which
+ * holds what is in 16 bits. */
+static enum dtype language_type(const struct job *j, const struct file_tensor *t)
+{
+    if (mix_takes(t))
+        return j->mix ? mix_type(j->mix, &j->model, t) : t->type;
+    return t->type == DTYPE_F16 || t->type == DTYPE_BF16 ? DTYPE_F32 : t->type;
+}
+
 /* Sets the new type of a tensor whose `to` still describes the source. */
 static int plan(struct job *j, struct item *item, struct err *e)
 {
     struct file_tensor *t = &item->to;
     item->from = t->type;
     item->from_size = t->size;
-    t->type = convert_type(t->name, t->type, t->n_dim, t->dim, j->o->type);
+    t->type = j->is_language ? language_type(j, t)
+                             : convert_type(t->name, t->type, t->n_dim, t->dim, j->o->type);
     if (dtype_block(t->type) > 1 && !j->gguf && j->o->type == DTYPE_OTHER)
         t->type = DTYPE_F16;
     if (t->type != item->from) {
@@ -160,6 +155,19 @@ static int list_own(struct job *j, struct err *e)
     return rc;
 }
 
+/* Does it hold a language model, with the names that GGUF files have? */
+static bool is_language(const struct checkpoint *c)
+{
+    return checkpoint_layout(c) == CKPT_OTHER && checkpoint_find(c, "token_embd.weight");
+}
+
+static int list_language(struct job *j, struct err *e)
+{
+    j->is_language = true;
+    convert_meta_model(j->c, &j->model);
+    return list_canonical(j, e);
+}
+
 static size_t alignment(const struct item *item)
 {
     size_t size = dtype_row_size(item->to.type, dtype_block(item->to.type));
@@ -173,204 +181,6 @@ static int by_alignment(const void *a, const void *b)
     if (alignment(x) != alignment(y))
         return alignment(x) > alignment(y) ? -1 : 1;
     return x->order < y->order ? -1 : x->order > y->order;
-}
-
-/* ---- headers ---- */
-
-static const char *const config_names[] = {"scheduler",   "text_encoder", "text_encoder_2",
-                                           "transformer", "unet",         "vae"};
-
-#define N_CONFIGS (sizeof(config_names) / sizeof(config_names[0]))
-
-/* Metadata that a conversion writes itself, or that describes the old file's layout. */
-static bool is_replaced(const char *key)
-{
-    static const char *const keys[] = {"general.architecture",
-                                       "general.name",
-                                       "general.alignment",
-                                       "general.file_type",
-                                       "format",
-                                       "lar.model_index",
-                                       CLIP_VOCAB_META,
-                                       "lar.tokenizer_2.padding_token_id"};
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        if (strcmp(key, keys[i]) == 0)
-            return true;
-    return strncmp(key, GGUF_SHAPE_KEY, strlen(GGUF_SHAPE_KEY)) == 0 ||
-           strncmp(key, "lar.config.", 11) == 0 || strncmp(key, "tokenizer.ggml.", 15) == 0;
-}
-
-static const char *architecture(const struct checkpoint *c)
-{
-    static const char *const names[] = {[CKPT_DIFFUSERS] = "diffusers",
-                                        [CKPT_LDM] = "ldm",
-                                        [CKPT_TAESD] = "taesd",
-                                        [CKPT_OTHER] = "unknown"};
-    const char *old = checkpoint_meta(c, "general.architecture");
-    return old && checkpoint_layout(c) == CKPT_OTHER ? old : names[checkpoint_layout(c)];
-}
-
-/* The file's or folder's name without its ending; heap. */
-static char *model_name(const struct checkpoint *c)
-{
-    const char *old = checkpoint_meta(c, "general.name");
-    if (old)
-        return mem_strdup(old);
-    const char *path = checkpoint_path(c);
-    size_t end = strlen(path);
-    while (end > 1 && path[end - 1] == '/')
-        end--;
-    size_t begin = end;
-    while (begin > 0 && path[begin - 1] != '/')
-        begin--;
-    char *name = mem_strndup(path + begin, end - begin), *dot = strrchr(name, '.');
-    if (dot && dot != name && !file_is_dir(path))
-        *dot = 0;
-    return name;
-}
-
-/* ggml's number for "mostly this type". */
-static uint32_t file_type(enum dtype type)
-{
-    static const unsigned char numbers[] = {
-        [DTYPE_F32] = 0,   [DTYPE_F16] = 1,     [DTYPE_BF16] = 32,   [DTYPE_Q4_0] = 2,
-        [DTYPE_Q4_1] = 3,  [DTYPE_Q5_0] = 8,    [DTYPE_Q5_1] = 9,    [DTYPE_Q8_0] = 7,
-        [DTYPE_Q2_K] = 10, [DTYPE_Q3_K] = 12,   [DTYPE_Q4_K] = 15,   [DTYPE_Q5_K] = 17,
-        [DTYPE_Q6_K] = 18, [DTYPE_IQ4_NL] = 25, [DTYPE_IQ4_XS] = 30, [DTYPE_MXFP4] = 38};
-    return numbers[type];
-}
-
-/* The tokenizer's keys; a GGUF file whose tokenizer is not CLIP's keeps its own. */
-static void put_vocab(struct job *j)
-{
-    const struct ckpt_vocab *v = checkpoint_vocab(j->c, "tokenizer");
-    const struct ckpt_vocab *second = checkpoint_vocab(j->c, "tokenizer_2");
-    struct gguf_writer *w = &j->writer;
-    v = v ? v : second;
-    if (!v)
-        return;
-    gguf_put_str(w, "tokenizer.ggml.model", "clip");
-    gguf_put_strs(w, "tokenizer.ggml.tokens", v->tokens, v->n_tokens);
-    gguf_put_strs(w, "tokenizer.ggml.merges", v->merges, v->n_merges);
-    if (v->bos >= 0)
-        gguf_put_u32(w, "tokenizer.ggml.bos_token_id", (uint32_t)v->bos);
-    if (v->eos >= 0)
-        gguf_put_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)v->eos);
-    if (v->pad >= 0)
-        gguf_put_u32(w, "tokenizer.ggml.padding_token_id", (uint32_t)v->pad);
-    if (second && second->pad >= 0)
-        gguf_put_u32(w, "lar.tokenizer_2.padding_token_id", (uint32_t)second->pad);
-}
-
-/* Values of the source that the conversion does not write itself; safetensors has strings only. */
-static void put_old_values(struct job *j)
-{
-    const struct weight_file *f = checkpoint_weights(j->c)->files[0];
-    bool clip = checkpoint_vocab(j->c, "tokenizer") != NULL;
-    for (size_t i = 0; f->is_gguf && i < f->gguf.n_values; i++) {
-        const struct gguf_value *v = &f->gguf.values[i];
-        if (!is_replaced(v->key) || (!clip && strncmp(v->key, "tokenizer.", 10) == 0))
-            gguf_put_value(&j->writer, v);
-    }
-    for (size_t i = 0; !f->is_gguf && i < f->st.meta.cap; i++) {
-        const struct map_slot *s = &f->st.meta.slots[i];
-        if (s->key && !is_replaced(s->key))
-            gguf_put_str(&j->writer, s->key, s->value);
-    }
-}
-
-static int write_gguf_header(struct job *j, struct err *e)
-{
-    struct gguf_writer *w = &j->writer;
-    char *name = model_name(j->c);
-    const char *index = checkpoint_config(j->c, "model_index");
-    int rc = 0;
-    gguf_writer_init(w);
-    gguf_put_str(w, "general.architecture", architecture(j->c));
-    gguf_put_str(w, "general.name", name);
-    free(name);
-    if (j->o->type != DTYPE_OTHER)
-        gguf_put_u32(w, "general.file_type", file_type(j->o->type));
-    put_old_values(j);
-    if (index)
-        gguf_put_str(w, "lar.model_index", index);
-    for (size_t i = 0; i < N_CONFIGS; i++) {
-        const char *text = checkpoint_config(j->c, config_names[i]);
-        char *key = mem_printf("lar.config.%s", config_names[i]);
-        if (text)
-            gguf_put_str(w, key, text);
-        free(key);
-    }
-    put_vocab(j);
-    for (size_t i = 0; !rc && i < j->n; i++)
-        rc = gguf_put_tensor(w, &j->items[i].to, e);
-    return rc ? rc : gguf_write_header(w, &j->file, e);
-}
-
-/* Pairs of key and value; both are owned. */
-struct pairs {
-    char **v;
-    size_t n;
-};
-
-static void pairs_add(struct pairs *p, const char *key, const char *value)
-{
-    p->v = mem_realloc(p->v, (p->n + 3) * sizeof(*p->v));
-    p->v[p->n++] = mem_strdup(key);
-    p->v[p->n++] = mem_strdup(value);
-    p->v[p->n] = NULL;
-}
-
-static void pairs_release(struct pairs *p)
-{
-    for (size_t i = 0; i < p->n; i++)
-        free(p->v[i]);
-    free(p->v);
-}
-
-static void add_old_texts(struct job *j, struct pairs *p)
-{
-    const struct weight_file *f = checkpoint_weights(j->c)->files[0];
-    for (size_t i = 0; f->is_gguf && i < f->gguf.n_values; i++)
-        if (f->gguf.values[i].text && !is_replaced(f->gguf.values[i].key))
-            pairs_add(p, f->gguf.values[i].key, f->gguf.values[i].text);
-    for (size_t i = 0; !f->is_gguf && i < f->st.meta.cap; i++)
-        if (f->st.meta.slots[i].key && !is_replaced(f->st.meta.slots[i].key))
-            pairs_add(p, f->st.meta.slots[i].key, f->st.meta.slots[i].value);
-}
-
-static int write_safetensors_header(struct job *j, struct err *e)
-{
-    const struct ckpt_vocab *v = checkpoint_vocab(j->c, "tokenizer");
-    const struct ckpt_vocab *second = checkpoint_vocab(j->c, "tokenizer_2");
-    const char *index = checkpoint_config(j->c, "model_index");
-    struct pairs p = {0};
-    pairs_add(&p, "format", "pt");
-    add_old_texts(j, &p);
-    if (index)
-        pairs_add(&p, "lar.model_index", index);
-    for (size_t i = 0; i < N_CONFIGS; i++) {
-        const char *text = checkpoint_config(j->c, config_names[i]);
-        char *key = mem_printf("lar.config.%s", config_names[i]);
-        if (text)
-            pairs_add(&p, key, text);
-        free(key);
-    }
-    if (v || second) {
-        char *text = vocab_file_write_text(v ? v : second, second);
-        if (text)
-            pairs_add(&p, CLIP_VOCAB_META, text);
-        free(text);
-    }
-    struct file_tensor *list = mem_try_array(j->n, sizeof(*list), "the list of tensors", e);
-    int rc = list ? 0 : ERR_NOMEM;
-    for (size_t i = 0; list && i < j->n; i++)
-        list[i] = j->items[i].to;
-    if (!rc)
-        rc = safetensors_write_header(&j->file, list, j->n, (const char *const *)p.v, e);
-    free(list);
-    pairs_release(&p);
-    return rc;
 }
 
 /* ---- tensors ---- */
@@ -391,55 +201,116 @@ static int tell(struct job *j, struct err *e)
     return 0;
 }
 
-static int check_values(const struct item *item, const float *x, int64_t n, struct err *e)
+/* Elements that one thread converts at a time: a multiple of every block. */
+#define CHUNK ((int64_t)1 << 14)
+
+/* PIECE elements of a tensor on their way: each chunk is read, checked and written by one thread.
+ */
+struct piece {
+    const struct item *item;
+    const unsigned char *src; /* of its first element */
+    int64_t n;
+    float *floats;        /* [workers][CHUNK] */
+    unsigned char *bytes; /* what is written */
+    bool bad[PIECE / CHUNK];
+    float most[PIECE / CHUNK]; /* the largest magnitude */
+};
+
+static void convert_chunk(struct piece *p, int64_t at, int64_t n, float *x)
 {
+    enum dtype from = p->item->from, to = p->item->to.type;
     float most = 0;
     bool bad = false;
+    quant_to_f32(from, p->src + dtype_row_size(from, at), x, n);
     for (int64_t i = 0; i < n; i++) {
         bad |= !isfinite(x[i]);
         most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
     }
-    if (bad)
-        return err_set(e, ERR_NUMERIC, "tensor %s holds a NaN or an infinity; the file is damaged",
-                       item->to.name);
-    if (item->to.type == DTYPE_F16 && most > F16_MAX)
-        return err_set(e, ERR_NUMERIC,
-                       "tensor %s holds values up to %g, beyond F16's range; use bf16 or f32",
-                       item->to.name, (double)most);
+    p->bad[at / CHUNK] = bad;
+    p->most[at / CHUNK] = most;
+    quant_from_f32(to, x, p->bytes + dtype_row_size(to, at), n);
+}
+
+static void convert_chunks(long begin, long end, int worker, void *ctx)
+{
+    struct piece *p = ctx;
+    for (int64_t at = begin * CHUNK; at < end * CHUNK && at < p->n; at += CHUNK)
+        convert_chunk(p, at, p->n - at < CHUNK ? p->n - at : CHUNK, p->floats + worker * CHUNK);
+}
+
+static int check_values(const struct piece *p, struct err *e)
+{
+    const struct file_tensor *t = &p->item->to;
+    for (int64_t i = 0; i * CHUNK < p->n; i++) {
+        if (p->bad[i])
+            return err_set(e, ERR_NUMERIC,
+                           "tensor %s holds a NaN or an infinity; the file is damaged", t->name);
+        if (t->type == DTYPE_F16 && p->most[i] > F16_MAX)
+            return err_set(e, ERR_NUMERIC,
+                           "tensor %s holds values up to %g, beyond F16's range; use bf16 or f32",
+                           t->name, (double)p->most[i]);
+    }
     return 0;
 }
 
-/* What the file writer noticed need not wait until the end. */
-static int write_tensor(struct job *j, const struct item *item, struct err *e)
+static int copy_tensor(struct job *j, const struct item *item, struct err *e)
 {
-    const unsigned char *src = item->to.data;
+    const size_t piece = (size_t)PIECE * sizeof(float);
     int rc = 0;
-    if (item->from == item->to.type) {
-        const size_t piece = (size_t)PIECE * sizeof(float);
-        for (size_t at = 0; !rc && !j->file.failed && at < item->from_size; at += piece) {
-            size_t left = item->from_size - at;
-            write_bytes(j, src + at, left < piece ? left : piece);
-            rc = tell(j, e);
-        }
-        return rc;
-    }
-    int64_t n = count(&item->to);
-    for (int64_t at = 0; !rc && !j->file.failed && at < n; at += PIECE) {
-        int64_t len = n - at < PIECE ? n - at : PIECE;
-        quant_to_f32(item->from, src + dtype_row_size(item->from, at), j->floats, len);
-        rc = check_values(item, j->floats, len, e);
-        if (rc)
-            break;
-        quant_from_f32(item->to.type, j->floats, j->bytes, len);
-        write_bytes(j, j->bytes, dtype_row_size(item->to.type, len));
+    for (size_t at = 0; !rc && !j->file.failed && at < item->from_size; at += piece) {
+        size_t left = item->from_size - at;
+        write_bytes(j, item->to.data + at, left < piece ? left : piece);
         rc = tell(j, e);
     }
     return rc;
 }
 
+/* What the file writer noticed need not wait until the end. */
+static int write_tensor(struct job *j, const struct item *item, struct err *e)
+{
+    if (item->from == item->to.type)
+        return copy_tensor(j, item, e);
+    struct piece p = {.item = item, .floats = j->floats, .bytes = j->bytes};
+    int64_t n = count(&item->to);
+    int rc = 0;
+    for (int64_t at = 0; !rc && !j->file.failed && at < n; at += PIECE) {
+        p.n = n - at < PIECE ? n - at : PIECE;
+        p.src = item->to.data + dtype_row_size(item->from, at);
+        parallel_for(j->pool, (long)((p.n + CHUNK - 1) / CHUNK), 1, convert_chunks, &p);
+        rc = check_values(&p, e);
+        if (rc)
+            break;
+        write_bytes(j, j->bytes, dtype_row_size(item->to.type, p.n));
+        rc = tell(j, e);
+    }
+    return rc;
+}
+
+static int write_header(struct job *j, struct err *e)
+{
+    int rc = 0;
+    if (j->gguf) {
+        gguf_writer_init(&j->writer);
+        convert_meta_gguf(j->c, j->mix, &j->writer);
+        for (size_t i = 0; !rc && i < j->n; i++)
+            rc = gguf_put_tensor(&j->writer, &j->items[i].to, e);
+        return rc ? rc : gguf_write_header(&j->writer, &j->file, e);
+    }
+    struct file_tensor *list = mem_try_array(j->n, sizeof(*list), "the list of tensors", e);
+    if (!list)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < j->n; i++)
+        list[i] = j->items[i].to;
+    char **texts = convert_meta_texts(j->c);
+    rc = safetensors_write_header(&j->file, list, j->n, (const char *const *)texts, e);
+    convert_meta_texts_free(texts);
+    free(list);
+    return rc;
+}
+
 static int write_all(struct job *j, struct err *e)
 {
-    int rc = j->gguf ? write_gguf_header(j, e) : write_safetensors_header(j, e);
+    int rc = write_header(j, e);
     for (size_t i = 0; !rc && !j->file.failed && i < j->n; i++) {
         rc = write_tensor(j, &j->items[i], e);
         if (j->gguf)
@@ -459,20 +330,31 @@ static int check_out(struct job *j, const char *out, struct err *e)
     return 0;
 }
 
+static int alloc_buffers(struct job *j, struct err *e)
+{
+    j->pool = pool_new(j->o->n_threads);
+    size_t floats = (size_t)CHUNK * (size_t)pool_size(j->pool);
+    j->floats = mem_try_array(floats, sizeof(*j->floats), "converting", e);
+    j->bytes = j->floats ? mem_try_array((size_t)PIECE, sizeof(float), "converting", e) : NULL;
+    return j->bytes ? 0 : ERR_NOMEM;
+}
+
 int convert_checkpoint(const struct checkpoint *c, const char *out, const struct convert_options *o,
                        struct err *e)
 {
-    struct job j = {.c = c, .o = o};
+    struct job j = {.c = c, .o = o, .mix = o->mix ? o->mix : mix_of_type(o->type)};
     int rc = check_out(&j, out, e);
-    if (!rc)
+    if (!rc && is_language(c))
+        rc = list_language(&j, e);
+    else if (!rc)
         rc = checkpoint_layout(c) == CKPT_DIFFUSERS ? list_canonical(&j, e) : list_own(&j, e);
     if (rc)
         goto done;
     if (!j.gguf)
         qsort(j.items, j.n, sizeof(*j.items), by_alignment);
-    j.floats = mem_try_array((size_t)PIECE, sizeof(*j.floats), "converting", e);
-    j.bytes = j.floats ? mem_try_array((size_t)PIECE, sizeof(float), "converting", e) : NULL;
-    rc = j.bytes ? file_writer_open(&j.file, out, e) : ERR_NOMEM;
+    rc = alloc_buffers(&j, e);
+    if (!rc)
+        rc = file_writer_open(&j.file, out, e);
     if (!rc)
         rc = write_all(&j, e);
     if (!rc)
@@ -480,6 +362,7 @@ int convert_checkpoint(const struct checkpoint *c, const char *out, const struct
 done:
     file_writer_abort(&j.file);
     gguf_writer_release(&j.writer);
+    pool_free(j.pool);
     free(j.items);
     free(j.floats);
     free(j.bytes);

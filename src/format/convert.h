@@ -14,6 +14,7 @@
 
 struct checkpoint;
 struct err;
+struct mix;
 
 struct convert_options {
     /* F32, F16, BF16 or one that quantise_can() write; DTYPE_OTHER keeps every tensor's type.
@@ -22,13 +23,16 @@ struct convert_options {
     /* Bytes of tensors written so far and in all; false cancels. May be NULL. */
     bool (*progress)(void *ctx, uint64_t done, uint64_t total);
     void *ctx;
+    /* Which tensors of a language model get which type; NULL: what mix_of_type(type) says. Its type
+     * is `type`. */
+    const struct mix *mix;
+    int n_threads; /* 0: one per processor */
 };
 
-/* The type a tensor gets: only matrices [n, multiple of the block] are quantised, without position
- * embeddings and OpenCLIP's transposed `text_projection`. Where columns divide by 32 but not by
- * 256, Q4_0 stands in for Q2_K and Q3_K, Q5_0 for Q4_K, Q5_1 for Q5_K, Q8_0 for Q6_K and IQ4_NL for
- * IQ4_XS. Of the rest, BF16 stays BF16,
- * other types become F16. */
+/* The type a tensor of a picture model gets: only matrices [n, multiple of the block] are
+ * quantised, without position embeddings and OpenCLIP's transposed `text_projection`. Where columns
+ * divide by 32 but not by 256, Q4_0 stands in for Q2_K and Q3_K, Q5_0 for Q4_K, Q5_1 for Q5_K, Q8_0
+ * for Q6_K and IQ4_NL for IQ4_XS. Of the rest, BF16 stays BF16, other types become F16. */
 enum dtype convert_type(const char *name, enum dtype from, int n_dim, const int64_t *dim,
                         enum dtype to);
 

@@ -42,6 +42,13 @@ static void a_model_is_converted(void **state)
     assert_int_equal(t->type, DTYPE_Q8_0);
     checkpoint_close(c);
     free(text);
+    assert_int_equal(run(&o, &text, &e), ERR_ARG);
+    assert_err(e, ERR_ARG, "m.gguf: is there already; --force replaces it");
+    free(text);
+    o.force = true;
+    e = (struct err){0};
+    assert_ok(run(&o, &text, &e), e);
+    free(text);
     free(out);
     free(dir);
     free(in);
@@ -58,7 +65,7 @@ static void failures_are_explained(void **state)
     char *dir = test_temp_dir(), *out = file_join(dir, "m.gguf");
     struct convert_command o = {.in = in, .out = out, .type = "iq2_xs", .quiet = true};
     assert_int_equal(run(&o, &text, &e[0]), ERR_ARG);
-    assert_err(e[0], ERR_ARG, "--type iq2_xs: not one of f32, f16, bf16, q8_0");
+    assert_err(e[0], ERR_ARG, "type iq2_xs: not one of f32, f16, bf16, q8_0, q6_k, q5_k_m");
     assert_string_equal(text, "");
     free(text);
     o.type = NULL;

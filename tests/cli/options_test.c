@@ -98,17 +98,15 @@ static void test_every_option(void **state)
         const char *value = row->kind == KIND_CHOICE ? choice : good[row->kind];
         for (int c = 0; c < N_COMMAND; c++) {
             bool belongs = row->commands & (1u << c);
-            const char *operands[2] = {command_rows[c].least > 0 ? "x" : NULL,
-                                       command_rows[c].least > 1 ? "y" : NULL};
             for (int form = 0; form < (row->letter ? 2 : 1); form++) {
-                const char *words[6] = {command_rows[c].name, form ? letter : name},
+                const char *words[8] = {command_rows[c].name, form ? letter : name},
                            **w = words + 2;
                 struct options o;
                 struct err e;
                 if (value)
                     *w++ = value;
-                for (int k = 0; k < 2 && operands[k]; k++)
-                    *w++ = operands[k];
+                for (int k = 0; k < command_rows[c].least; k++)
+                    *w++ = "x";
                 int rc = parse(&o, &e, words);
                 if (rc != (belongs ? 0 : ERR_ARG))
                     fail_msg("lar %s %s: %d %s", words[0], words[1], rc, e.text);

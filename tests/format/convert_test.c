@@ -276,8 +276,8 @@ static void failures_leave_nothing(void **state)
           "ends in .gguf or .safetensors");
     fails(c, "x.safetensors", (struct convert_options){.type = DTYPE_Q8_0}, ERR_ARG,
           "safetensors has no type q8_0");
-    fails(c, "x.gguf", (struct convert_options){DTYPE_F16, stop, &calls}, ERR_CANCELLED,
-          "cancelled");
+    fails(c, "x.gguf", (struct convert_options){.type = DTYPE_F16, .progress = stop, .ctx = &calls},
+          ERR_CANCELLED, "cancelled");
     assert_int_equal(calls, 1);
     checkpoint_close(c);
     c = open_values(nan);
