@@ -13,6 +13,7 @@
  */
 #include "cpu/cpu.h"
 #include "cpu/matmul.h"
+#include "cpu/matvec.h"
 
 #include "base/err.h"
 #include "base/thread.h"
@@ -463,6 +464,8 @@ static int run_gemm(struct gemm *g, struct err *e)
 int cpu_matmul(struct cpu *c, const struct matmul *m, struct err *e)
 {
     long rows = (long)tensor_n_rows(m->out);
+    if (cpu_matvec_fits(c, m))
+        return cpu_matvec(c, m, e);
     struct gemm g = {
         .c = c,
         .x = m->x,

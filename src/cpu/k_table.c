@@ -41,6 +41,10 @@ const struct kernels K(kernels) = {
 #endif
     .begin_products = K(begin_products),
     .end_products = K(end_products),
+    .dot = K(dot),
+    .dot_pack = K(dot_pack),
+    .dot_lanes = K(dot_lanes),
+    .dot_packed = K(dot_packed),
     .finish = K(finish),
     .to_f32 = K(to_f32),
     .from_f32 = K(from_f32),

@@ -60,6 +60,29 @@ struct product {
     int n;      /* columns of a task */
 };
 
+/* Products of a few rows of activations with rows of weights as they lie in the file; k_dot.c.
+ * sums[row][n] = x[row] w[n] for the first `rows` of the lanes, row stride lds. */
+struct dot_tile {
+    enum dtype type;
+    const char *w; /* row 0, w_row bytes from row to row */
+    long w_row;
+    long n, k;
+    int rows, lanes;
+    const char *x;              /* quantised types: of dot_pack() */
+    const float *const *floats; /* others: rows of k floats */
+    float *sums;
+    long lds;
+};
+
+/* Rounds activations to bytes for dot(): `rows` rows of k floats, k a multiple of the block. */
+struct dot_pack {
+    enum dtype type; /* of the weights, quantised */
+    const float *const *x;
+    int rows, lanes;
+    long k;
+    char *dst; /* dot_packed() bytes */
+};
+
 /* out = sums + bias + residual, in the type of the activations (f32 or bf16). */
 struct finish_tile {
     const float *sums; /* row stride lds */
@@ -109,6 +132,10 @@ struct kernels {
     /* Around a thread's calls of gemm: sets up and gives back what it needs of the processor. */
     void (*begin_products)(void);
     void (*end_products)(void);
+    void (*dot)(const struct dot_tile *t);
+    void (*dot_pack)(const struct dot_pack *p, long begin, long end); /* 256 channels each */
+    int (*dot_lanes)(enum dtype type, int rows);                      /* rows <= width */
+    long (*dot_packed)(enum dtype type, int lanes, long k);           /* bytes */
     void (*finish)(const struct finish_tile *f);
     void (*to_f32)(enum dtype type, const void *src, float *dst, long n);
     void (*from_f32)(enum dtype type, const float *src, void *dst, long n); /* f32, f16, bf16 */

@@ -145,6 +145,79 @@ SIMD vf vf_load_i8(const int8_t *p)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
 }
+/* Products of bytes: vi is a vector of VF_N int32, vb of 4 VF_N bytes. Lane i of vi_dot() is acc[i]
+ * + the products of bytes 4 i to 4 i + 3; w is unsigned and below 64, x is signed and above -128.
+ * vi_dot_wide() takes any w of -127 .. 127, each stored as w + VB_BIAS. vb_spread() repeats the
+ * `bytes` bytes at p: 4, 8, 16, 32 or 64, up to the size of a vector. */
+#define VB_BIAS 128
+typedef __m512i vb;
+typedef __m512i vi;
+SIMD vb vb_load(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
+SIMD vb vb_spread(const void *p, const int bytes)
+{
+    int32_t x4;
+    int64_t x8;
+    switch (bytes) {
+    case 4:
+        memcpy(&x4, p, sizeof(x4));
+        return _mm512_set1_epi32(x4);
+    case 8:
+        memcpy(&x8, p, sizeof(x8));
+        return _mm512_set1_epi64(x8);
+    case 16:
+        return _mm512_broadcast_i32x4(_mm_loadu_si128(p));
+    case 32:
+        return _mm512_broadcast_i64x4(_mm256_loadu_si256(p));
+    default:
+        return vb_load(p);
+    }
+}
+SIMD vi vi_load(const int32_t *p)
+{
+    return _mm512_loadu_si512(p);
+}
+SIMD vi vi_dot(vi acc, vb w, vb x)
+{
+    return _mm512_dpbusd_epi32(acc, w, x);
+}
+SIMD vi vi_dot_wide(vi acc, vb w, vb x)
+{
+    return _mm512_dpbusd_epi32(acc, w, x);
+}
+SIMD vf vf_from_vi(vi a)
+{
+    return _mm512_cvtepi32_ps(a);
+}
+/* One float of p for each `group` bytes of a vector: 16, 32 or 64. */
+SIMD vf vf_spread(const float *p, const int group)
+{
+    __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(p));
+    if (group == 16)
+        return _mm512_permutexvar_ps(
+            _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3), x);
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1),
+                                 x);
+}
+/* Rounds to nearest; -128 .. 127. */
+SIMD void vf_store_i8(int8_t *p, vf x)
+{
+    _mm_storeu_si128((void *)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x)));
+}
+/* q[i] = levels[index[i]], sixteen of them. */
+SIMD void simd_look_up(const uint8_t *levels, const uint8_t *index, uint8_t *q)
+{
+    __m128i table = _mm_loadu_si128((const void *)levels);
+    _mm_storeu_si128((void *)q, _mm_shuffle_epi8(table, _mm_loadu_si128((const void *)index)));
+}
+SIMD float simd_half(const void *p)
+{
+    uint16_t h;
+    memcpy(&h, p, sizeof(h));
+    return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+}
 /* In all sets: vf_ldexp(a, n) is a * 2^n for whole n in -126 .. 127, vf_transpose() transposes
  * VF_N vectors of VF_N. */
 SIMD void vf_transpose(vf r[VF_N])
@@ -385,6 +458,70 @@ SIMD vf vf_load_i8(const int8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
 }
+#define VB_BIAS 0
+typedef __m256i vb;
+typedef __m256i vi;
+SIMD vb vb_load(const void *p)
+{
+    return _mm256_loadu_si256(p);
+}
+SIMD vb vb_spread(const void *p, const int bytes)
+{
+    int32_t x4;
+    int64_t x8;
+    switch (bytes) {
+    case 4:
+        memcpy(&x4, p, sizeof(x4));
+        return _mm256_set1_epi32(x4);
+    case 8:
+        memcpy(&x8, p, sizeof(x8));
+        return _mm256_set1_epi64x(x8);
+    case 16:
+        return _mm256_broadcastsi128_si256(_mm_loadu_si128(p));
+    default:
+        return vb_load(p);
+    }
+}
+SIMD vi vi_load(const int32_t *p)
+{
+    return _mm256_loadu_si256((const void *)p);
+}
+SIMD vi vi_dot(vi acc, vb w, vb x)
+{
+    __m256i pairs = _mm256_maddubs_epi16(w, x);
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+SIMD vi vi_dot_wide(vi acc, vb w, vb x)
+{
+    return vi_dot(acc, _mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+}
+SIMD vf vf_from_vi(vi a)
+{
+    return _mm256_cvtepi32_ps(a);
+}
+SIMD vf vf_spread(const float *p, const int group)
+{
+    if (group == 16)
+        return _mm256_insertf128_ps(_mm256_set1_ps(p[0]), _mm_set1_ps(p[1]), 1);
+    return _mm256_set1_ps(p[0]);
+}
+SIMD void vf_store_i8(int8_t *p, vf x)
+{
+    __m256i i = _mm256_cvtps_epi32(x);
+    __m128i w = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+    _mm_storel_epi64((void *)p, _mm_packs_epi16(w, w));
+}
+SIMD void simd_look_up(const uint8_t *levels, const uint8_t *index, uint8_t *q)
+{
+    __m128i table = _mm_loadu_si128((const void *)levels);
+    _mm_storeu_si128((void *)q, _mm_shuffle_epi8(table, _mm_loadu_si128((const void *)index)));
+}
+SIMD float simd_half(const void *p)
+{
+    uint16_t h;
+    memcpy(&h, p, sizeof(h));
+    return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+}
 SIMD void vf_transpose(vf r[VF_N])
 {
     __m256d d[8];
@@ -516,6 +653,61 @@ SIMD vf vf_load_i8(const int8_t *p)
     return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
 }
 
+#define VB_BIAS 0
+typedef int8x16_t vb;
+typedef int32x4_t vi;
+SIMD vb vb_load(const void *p)
+{
+    return vld1q_s8(p);
+}
+SIMD vb vb_spread(const void *p, const int bytes)
+{
+    int32_t x4;
+    int64_t x8;
+    switch (bytes) {
+    case 4:
+        memcpy(&x4, p, sizeof(x4));
+        return vreinterpretq_s8_s32(vdupq_n_s32(x4));
+    case 8:
+        memcpy(&x8, p, sizeof(x8));
+        return vreinterpretq_s8_s64(vdupq_n_s64(x8));
+    default:
+        return vb_load(p);
+    }
+}
+SIMD vi vi_load(const int32_t *p)
+{
+    return vld1q_s32(p);
+}
+SIMD vi vi_dot(vi acc, vb w, vb x)
+{
+#if defined(__ARM_FEATURE_DOTPROD)
+    return vdotq_s32(acc, w, x);
+#else
+    int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(w), vget_low_s8(x)));
+    int32x4_t high = vpaddlq_s16(vmull_high_s8(w, x));
+    return vaddq_s32(acc, vpaddq_s32(low, high));
+#endif
+}
+SIMD vi vi_dot_wide(vi acc, vb w, vb x)
+{
+    return vi_dot(acc, w, x);
+}
+SIMD vf vf_from_vi(vi a)
+{
+    return vcvtq_f32_s32(a);
+}
+SIMD void vf_store_i8(int8_t *p, vf x)
+{
+    int16x4_t w = vqmovn_s32(vcvtnq_s32_f32(x));
+    int8x8_t b = vqmovn_s16(vcombine_s16(w, w));
+    memcpy(p, &b, VF_N);
+}
+SIMD void simd_look_up(const uint8_t *levels, const uint8_t *index, uint8_t *q)
+{
+    vst1q_u8(q, vqtbl1q_u8(vld1q_u8(levels), vld1q_u8(index)));
+}
+
 #else /* generic */
 
 #define VF_N    4
@@ -633,9 +825,70 @@ SIMD vf vf_load_i8(const int8_t *p)
 {
     return (vf){(float)p[0], (float)p[1], (float)p[2], (float)p[3]};
 }
+#define VB_BIAS 0
+typedef int8_t vb __attribute__((vector_size(16)));
+typedef int32_t vi __attribute__((vector_size(16)));
+SIMD vb vb_load(const void *p)
+{
+    vb x;
+    memcpy(&x, p, sizeof(x));
+    return x;
+}
+SIMD vb vb_spread(const void *p, const int bytes)
+{
+    char x[16];
+    for (int i = 0; i < 16; i += bytes)
+        memcpy(x + i, p, (size_t)bytes);
+    return vb_load(x);
+}
+SIMD vi vi_load(const int32_t *p)
+{
+    vi x;
+    memcpy(&x, p, sizeof(x));
+    return x;
+}
+SIMD vi vi_dot(vi acc, vb w, vb x)
+{
+    for (int i = 0; i < VF_N; i++)
+        acc[i] += w[4 * i] * x[4 * i] + w[4 * i + 1] * x[4 * i + 1] + w[4 * i + 2] * x[4 * i + 2] +
+                  w[4 * i + 3] * x[4 * i + 3];
+    return acc;
+}
+SIMD vi vi_dot_wide(vi acc, vb w, vb x)
+{
+    return vi_dot(acc, w, x);
+}
+SIMD void vf_store_i8(int8_t *p, vf x)
+{
+    x = vf_round(vf_min(vf_set1(127), vf_max(vf_set1(-127), x)));
+    for (int i = 0; i < VF_N; i++)
+        p[i] = (int8_t)(x[i] == x[i] ? x[i] : 0);
+}
+SIMD void simd_look_up(const uint8_t *levels, const uint8_t *index, uint8_t *q)
+{
+    for (int i = 0; i < 16; i++)
+        q[i] = levels[index[i]];
+}
+SIMD vf vf_from_vi(vi a)
+{
+    return __builtin_convertvector(a, vf);
+}
 #endif
 
-#if !defined(__AVX2__) /* sets of four floats, without masked loads; n < VF_N */
+#if !defined(__AVX2__) /* sets of four floats */
+SIMD vf vf_spread(const float *p, const int group)
+{
+    (void)group;
+    return vf_set1(p[0]);
+}
+SIMD float simd_half(const void *p)
+{
+    uint16_t h;
+    memcpy(&h, p, sizeof(h));
+    return half_to_f32(h);
+}
+
+/* Without masked loads; n < VF_N. */
 SIMD void vf_transpose(vf r[VF_N])
 {
     vf a = r[0], b = r[1], c = r[2], d = r[3];
