@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/utf8.h"
+#include "text/unicode.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -30,35 +31,6 @@ static void put(struct buf *b, uint32_t cp)
     buf_append(b, &cp, sizeof(cp));
 }
 
-static bool is_space(uint32_t cp)
-{
-    if (cp < 0x80)
-        return cp == ' ' || (cp >= '\t' && cp <= '\r');
-    utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);
-    return cp == 0x85 || c == UTF8PROC_CATEGORY_ZS || c == UTF8PROC_CATEGORY_ZL ||
-           c == UTF8PROC_CATEGORY_ZP;
-}
-
-/* Sorts a run of combining marks by class, keeping the order within a class. utf8proc's own
- * exchange sort takes quadratic time, minutes for a prompt made of nothing else. */
-static void order_marks(utf8proc_int32_t *run, size_t n, struct buf *temp)
-{
-    size_t start[257] = {0};
-    if (n < 2)
-        return;
-    buf_reset(temp);
-    buf_append(temp, run, n * sizeof(*run));
-    if (buf_failed(temp))
-        return;
-    const utf8proc_int32_t *from = (const utf8proc_int32_t *)(const void *)temp->data;
-    for (size_t i = 0; i < n; i++)
-        start[(utf8proc_get_property(from[i])->combining_class & 0xff) + 1]++;
-    for (int c = 0; c < 256; c++)
-        start[c + 1] += start[c];
-    for (size_t i = 0; i < n; i++)
-        run[start[utf8proc_get_property(from[i])->combining_class & 0xff]++] = from[i];
-}
-
 /* Canonical ordering and composition of the decomposed code points in t->work (UAX 15). */
 static void compose(struct clip_text *t)
 {
@@ -67,7 +39,7 @@ static void compose(struct clip_text *t)
     for (size_t i = 0; i <= n; i++) {
         if (i < n && utf8proc_get_property(cps[i])->combining_class != 0)
             continue;
-        order_marks(cps + begin, i - begin, &t->out);
+        unicode_order_marks(cps + begin, i - begin, &t->out);
         begin = i + 1;
     }
     utf8proc_ssize_t left = utf8proc_normalize_utf32(cps, (utf8proc_ssize_t)n, NFC_OPTIONS);
@@ -116,7 +88,7 @@ int clip_text_normalize(struct clip_text *t, const char *text, size_t len, struc
     size_t n = t->work.len / sizeof(*cps);
     buf_reset(&t->out);
     for (size_t i = 0; i < n; i++) {
-        bool space = is_space(cps[i]);
+        bool space = unicode_is_space(cps[i]);
         if (space && !in_space)
             put(&t->out, ' ');
         else if (cps[i] == 0x130) { /* the one code point whose lower case is two */
@@ -139,7 +111,7 @@ static enum cls classify(uint32_t cp)
 {
     if (cp < 0x80 && cp >= 'a' && cp <= 'z')
         return LETTER;
-    if (is_space(cp))
+    if (unicode_is_space(cp))
         return SPACE;
     switch (utf8proc_category((utf8proc_int32_t)cp)) {
     case UTF8PROC_CATEGORY_LU:

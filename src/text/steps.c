@@ -1,6 +1,7 @@
 /* steps.c - the normalizer and the splitter of a tokenizer (tokenizer_parts.h). */
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/utf8.h"
 #include "text/regex.h"
 #include "text/tokenizer_parts.h"
 
@@ -11,6 +12,39 @@ void steps_release(struct steps *s)
     for (size_t i = 0; i < s->n; i++)
         regex_free(s->list[i].regex);
     *s = (struct steps){0};
+}
+
+int steps_add_split(struct steps *s, const char *pattern, struct err *e)
+{
+    struct step *step = &s->list[s->n];
+    *step = (struct step){.kind = STEP_SPLIT, .behavior = SPLIT_ISOLATED};
+    int rc = regex_new(&step->regex, (struct span){pattern, strlen(pattern)}, false, e);
+    s->n += !rc;
+    return rc;
+}
+
+void steps_add_bert_normalizer(struct steps *s, bool clean, bool chinese, bool accents,
+                               bool lowercase)
+{
+    if (clean)
+        s->list[s->n++].kind = STEP_BERT_CLEAN;
+    if (chinese)
+        s->list[s->n++].kind = STEP_BERT_CHINESE;
+    if (accents) {
+        s->list[s->n++] = (struct step){.kind = STEP_NORMAL_FORM, .form = UNICODE_NFD};
+        s->list[s->n++].kind = STEP_STRIP_ACCENTS;
+    }
+    if (lowercase)
+        s->list[s->n++].kind = STEP_LOWERCASE;
+}
+
+int steps_add_bert_splitter(struct steps *s, struct err *e)
+{
+    int rc = steps_add_split(s, "\\s", e);
+    if (rc)
+        return rc;
+    s->list[s->n - 1].behavior = SPLIT_REMOVED;
+    return steps_add_split(s, "[\\p{P}!-/:-@\\[-`{-~]", e);
 }
 
 static bool starts_with(struct span text, struct span with)
@@ -75,10 +109,100 @@ static int replace(struct encoder *c, const struct step *s, struct span text, st
     return rc;
 }
 
+/* The characters of the text that a function keeps, or what it makes of them. */
+static void filter(struct span text, struct buf *out,
+                   void (*put)(uint32_t, struct span, struct buf *))
+{
+    for (size_t i = 0, taken; i < text.n; i += taken) {
+        uint32_t cp = utf8_decode(text.p + i, text.n - i, &taken);
+        put(cp, (struct span){text.p + i, taken}, out);
+    }
+}
+
+static void put_unaccented(uint32_t cp, struct span s, struct buf *out)
+{
+    if (!unicode_is_mark(cp))
+        buf_append(out, s.p, s.n);
+}
+
+static void put_clean(uint32_t cp, struct span s, struct buf *out)
+{
+    bool blank = unicode_is_space(cp) && cp != 0x0b && cp != 0x0c && cp != 0x85;
+    if (blank)
+        buf_append_char(out, ' ');
+    else if (cp != UTF8_REPLACEMENT && !unicode_is_other(cp))
+        buf_append(out, s.p, s.n);
+}
+
+static void put_spaced_chinese(uint32_t cp, struct span s, struct buf *out)
+{
+    bool chinese = unicode_is_chinese(cp);
+    if (chinese)
+        buf_append_char(out, ' ');
+    buf_append(out, s.p, s.n);
+    if (chinese)
+        buf_append_char(out, ' ');
+}
+
+/* https://github.com/google/sentencepiece/blob/master/src/builder.cc, BuildNmtNFKCMap(). */
+static void put_nmt(uint32_t cp, struct span s, struct buf *out)
+{
+    bool gone = (cp >= 1 && cp <= 8) || cp == 0x0b || (cp >= 0x0e && cp <= 0x1f) || cp == 0x7f ||
+                cp == 0x8f || cp == 0x9f;
+    bool blank = cp == 9 || cp == 0x0a || cp == 0x0c || cp == 0x0d || cp == 0x1680 ||
+                 (cp >= 0x200b && cp <= 0x200f) || cp == 0x2028 || cp == 0x2029 || cp == 0x2581 ||
+                 cp == 0xfeff || cp == UTF8_REPLACEMENT;
+    if (blank)
+        buf_append_char(out, ' ');
+    else if (!gone)
+        buf_append(out, s.p, s.n);
+}
+
+static void strip(const struct step *s, struct span text, struct buf *out)
+{
+    size_t begin = 0, end = 0;
+    bool seen = false;
+    for (size_t i = 0, taken; i < text.n; i += taken) {
+        if (unicode_is_space(utf8_decode(text.p + i, text.n - i, &taken)))
+            continue;
+        begin = seen ? begin : i;
+        end = i + taken;
+        seen = true;
+    }
+    begin = s->left ? begin : 0;
+    end = s->right ? end : text.n;
+    if (seen || !(s->left || s->right))
+        buf_append(out, text.p + begin, end - begin);
+}
+
 static int normalize_step(struct encoder *c, const struct step *s, struct span text,
                           struct buf *out)
 {
     switch (s->kind) {
+    case STEP_NORMAL_FORM:
+        unicode_normalize(text, s->form, out);
+        return 0;
+    case STEP_LOWERCASE:
+        unicode_lowercase(text, out);
+        return 0;
+    case STEP_STRIP:
+        strip(s, text, out);
+        return 0;
+    case STEP_STRIP_ACCENTS:
+        filter(text, out, put_unaccented);
+        return 0;
+    case STEP_BERT_CLEAN:
+        filter(text, out, put_clean);
+        return 0;
+    case STEP_BERT_CHINESE:
+        filter(text, out, put_spaced_chinese);
+        return 0;
+    case STEP_NMT:
+        filter(text, out, put_nmt);
+        return 0;
+    case STEP_CHARSMAP:
+        charsmap_apply(&s->charsmap, text, out);
+        return 0;
     case STEP_REPLACE:
         return replace(c, s, text, out);
     case STEP_PREPEND:
@@ -213,6 +337,19 @@ static int prefix_space(struct encoder *c, size_t i, struct span text, bool firs
     return rc ? rc : split_step(c, i + 1, (struct span){buf_str(b), b->len}, first);
 }
 
+static int spell_bytes(struct encoder *c, size_t i, struct span text, bool first)
+{
+    struct buf *b = &c->texts[2 + i];
+    buf_reset(b);
+    for (size_t k = 0; k < text.n; k++) {
+        char spelled[4];
+        uint32_t cp = byte_level_spelling((unsigned char)text.p[k]);
+        buf_append(b, spelled, utf8_encode(cp, spelled));
+    }
+    int rc = check_text(c, b);
+    return rc ? rc : split_step(c, i + 1, (struct span){buf_str(b), b->len}, first);
+}
+
 static int split_step(struct encoder *c, size_t i, struct span text, bool first)
 {
     if (i == c->t->splitter.n)
@@ -224,6 +361,8 @@ static int split_step(struct encoder *c, size_t i, struct span text, bool first)
         return meta_space(c, i, text, first);
     case STEP_PREFIX_SPACE:
         return prefix_space(c, i, text, first);
+    case STEP_SPELL_BYTES:
+        return spell_bytes(c, i, text, first);
     default:
         return err_set(c->e, ERR_INTERNAL, "step %d is no splitter", c->t->splitter.list[i].kind);
     }

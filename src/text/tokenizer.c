@@ -7,13 +7,13 @@
 #include "base/utf8.h"
 #include "text/regex.h"
 #include "text/tokenizer_parts.h"
+#include "text/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 #define MAX_TOKENS    (TOKENIZER_TEXT_MAX + 2 * TOKENIZER_MAX_ENDS)
-#define N_TEXTS       (2 + TOKENIZER_MAX_STEPS)
+#define N_TEXTS       (4 + TOKENIZER_MAX_STEPS)
 #define MAX_EXPANSION 12 /* of a text that is normalized or spelled differently */
 
 int tokens_push(struct tokens *list, int32_t id, struct err *e)
@@ -44,6 +44,7 @@ void tokenizer_free(struct tokenizer *t)
         return;
     vocab_release(&t->vocab);
     vocab_release(&t->pieces);
+    trie_release(&t->by_text);
     trie_release(&t->added_raw);
     trie_release(&t->added_normalized);
     steps_release(&t->normalizer);
@@ -53,6 +54,7 @@ void tokenizer_free(struct tokenizer *t)
     free(t->end);
     free(t->added);
     free(t->rank);
+    free(t->score);
     arena_release(&t->arena);
     free(t);
 }
@@ -74,19 +76,6 @@ static uint32_t after(struct span text, size_t begin, size_t *taken)
     return begin < text.n ? utf8_decode(text.p + begin, text.n - begin, taken) : 0;
 }
 
-static bool is_space(uint32_t cp)
-{
-    utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);
-    return (cp >= 9 && cp <= 13) || cp == 0x85 ||
-           (c >= UTF8PROC_CATEGORY_ZS && c <= UTF8PROC_CATEGORY_ZP);
-}
-
-static bool is_word(uint32_t cp)
-{
-    utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);
-    return cp && c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_PC;
-}
-
 struct hit {
     const struct added *token;
     size_t begin, end;
@@ -106,7 +95,8 @@ static bool added_at(const struct encoder *c, const struct trie *trie, struct sp
         const struct added *a = trie->value[node] < 0 ? NULL : &c->t->added[trie->value[node]];
         if (!a || (a->special && !(c->flags & TOKENIZE_SPECIAL)))
             continue;
-        if (a->single_word && (is_word(before(text, at)) || is_word(after(text, i + 1, &taken))))
+        if (a->single_word &&
+            (unicode_is_word(before(text, at)) || unicode_is_word(after(text, i + 1, &taken))))
             continue;
         *hit = (struct hit){a, at, i + 1};
     }
@@ -117,11 +107,11 @@ static bool added_at(const struct encoder *c, const struct trie *trie, struct sp
 static void take_blanks(struct span text, size_t least, struct hit *hit)
 {
     size_t taken;
-    while (hit->token->lstrip && hit->begin > least && is_space(before(text, hit->begin)))
+    while (hit->token->lstrip && hit->begin > least && unicode_is_space(before(text, hit->begin)))
         do
             hit->begin--;
         while (hit->begin > least && ((unsigned char)text.p[hit->begin] & 0xc0) == 0x80);
-    while (hit->token->rstrip && is_space(after(text, hit->end, &taken)))
+    while (hit->token->rstrip && unicode_is_space(after(text, hit->end, &taken)))
         hit->end += taken;
 }
 
@@ -193,12 +183,19 @@ int tokenizer_encode(const struct tokenizer *t, struct span text, unsigned flags
     struct buf texts[N_TEXTS];
     struct encoder c = {
         .t = t, .out = out, .flags = flags, .e = e, .regex = &regex, .texts = texts};
+    c.word = &texts[N_TEXTS - 2];
     if (text.n > TOKENIZER_TEXT_MAX)
         return err_set(e, ERR_ARG, "a text of %zu bytes is longer than the %zu supported", text.n,
                        TOKENIZER_TEXT_MAX);
     for (size_t i = 0; i < N_TEXTS; i++)
         buf_init(&texts[i], MAX_EXPANSION * TOKENIZER_TEXT_MAX);
-    int rc = push_all(&c, t->before, t->n_before);
+    if ((!t->bytes || t->normalizer.n > 0) && !unicode_is_valid(text)) {
+        unicode_repair(text, &texts[N_TEXTS - 1]);
+        text = (struct span){buf_str(&texts[N_TEXTS - 1]), texts[N_TEXTS - 1].len};
+    }
+    int rc = buf_failed(&texts[N_TEXTS - 1]) ? err_set(e, ERR_NOMEM, "not enough memory") : 0;
+    if (!rc)
+        rc = push_all(&c, t->before, t->n_before);
     if (!rc)
         rc = split_added(&c, &t->added_raw, text, true, normalize_and_split);
     if (!rc)
@@ -209,6 +206,7 @@ int tokenizer_encode(const struct tokenizer *t, struct span text, unsigned flags
     bpe_scratch_release(&c.bpe);
     tokens_release(&c.ids);
     free(c.begin);
+    free(c.best);
     return rc;
 }
 

@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY(name) "tokenizer.ggml." name
+#define META_WORDS META_SPACE "*[^" META_SPACE "]+|" META_SPACE "+"
+#define KEY(name)  "tokenizer.ggml." name
 
 /* Copies nothing: the strings of an array lie in the mapped file. gguf_parse() has checked that
  * they lie inside it. The caller frees the list. */
@@ -232,20 +233,17 @@ static void strip_after_specials(struct tokenizer *t, const struct gguf *g)
 
 /* -- models -- */
 
-static int add_regex(struct steps *s, const char *pattern, struct err *e)
+static struct step *add_step(struct steps *s, enum step_kind kind)
 {
-    struct step *step = &s->list[s->n];
-    *step = (struct step){.kind = STEP_SPLIT, .behavior = SPLIT_ISOLATED};
-    int rc = regex_new(&step->regex, (struct span){pattern, strlen(pattern)}, false, e);
-    s->n += !rc;
-    return rc;
+    s->list[s->n] = (struct step){.kind = kind, .text = {META_SPACE, 3}};
+    return &s->list[s->n++];
 }
 
 static int add_patterns(struct tokenizer *t, const struct pretokenizer *pre, struct err *e)
 {
     int rc = 0;
     for (size_t i = 0; i < PRETOKENIZER_MAX_PATTERNS && pre->patterns[i] && !rc; i++)
-        rc = add_regex(&t->splitter, pre->patterns[i], e);
+        rc = steps_add_split(&t->splitter, pre->patterns[i], e);
     return rc;
 }
 
@@ -384,8 +382,100 @@ static int read_sentencepiece(struct tokenizer *t, const struct gguf *g, struct 
     t->normalizer.list[t->normalizer.n++] = (struct step){.kind = STEP_REPLACE,
                                                           .text = {META_SPACE, 3}};
     if (blanks_begin_tokens(&t->vocab))
-        rc = add_regex(&t->splitter, "\xe2\x96\x81*[^\xe2\x96\x81]+|\xe2\x96\x81+", e);
+        rc = steps_add_split(&t->splitter, META_WORDS, e);
     return rc ? rc : read_ends(t, g, true, false, e);
+}
+
+/* The scores and the trie of Unigram. */
+static int read_scores(struct tokenizer *t, const struct gguf *g, struct err *e)
+{
+    const struct gguf_value *v;
+    int rc = find_per_token(g, KEY("scores"), t->vocab.n, &v, e);
+    if (rc)
+        return rc;
+    t->score = mem_try_array(t->vocab.n, sizeof(*t->score), "the scores", e);
+    if (!t->score)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < t->vocab.n; i++)
+        if (v && (!gguf_num_at(v, i, &t->score[i]) || isnan(t->score[i])))
+            return err_set(e, ERR_FORMAT, KEY("scores") ": element %zu is no number", i);
+    return tokenizer_index_unigram(t, e);
+}
+
+static int add_charsmap(struct tokenizer *t, const struct gguf *g, struct err *e)
+{
+    const struct gguf_value *v = gguf_find(g, KEY("precompiled_charsmap"));
+    if (!v)
+        return 0;
+    if (!v->array || (v->type != GGUF_I8 && v->type != GGUF_U8))
+        return err_set(e, ERR_FORMAT, KEY("precompiled_charsmap") ": not an array of bytes");
+    struct span data = {(const char *)v->data, v->size};
+    return charsmap_init(&add_step(&t->normalizer, STEP_CHARSMAP)->charsmap, &t->arena, data, e);
+}
+
+/* SentencePiece's Unigram ("t5"). */
+static int read_unigram(struct tokenizer *t, const struct gguf *g, struct err *e)
+{
+    bool prefix = false, collapse = false;
+    t->model = MODEL_UNIGRAM;
+    t->eos = 1;
+    t->unknown = 2;
+    t->fuse_unknown = true;
+    int rc = add_charsmap(t, g, e);
+    if (!rc)
+        rc = gguf_bool(g, KEY("add_space_prefix"), &prefix, e);
+    if (!rc)
+        rc = gguf_bool(g, KEY("remove_extra_whitespaces"), &collapse, e);
+    if (!rc && collapse) {
+        struct step *strip = add_step(&t->normalizer, STEP_STRIP);
+        strip->left = strip->right = true;
+        struct step *replace = add_step(&t->normalizer, STEP_REPLACE);
+        replace->text = (struct span){" ", 1};
+        rc = regex_new(&replace->regex, (struct span){" +", 2}, false, e);
+    }
+    if (rc)
+        return rc;
+    t->strip_first_space = prefix;
+    if (prefix)
+        add_step(&t->normalizer, STEP_PREPEND);
+    add_step(&t->normalizer, STEP_REPLACE);
+    rc = read_specials(t, g, e);
+    if (!rc)
+        rc = read_scores(t, g, e);
+    if (!rc && blanks_begin_tokens(&t->vocab))
+        rc = steps_add_split(&t->splitter, META_WORDS, e);
+    return rc ? rc : read_ends(t, g, false, true, e);
+}
+
+/* BERT's WordPiece ("bert"): the converter writes "▁the" for "the" and "ing" for "##ing". */
+static int read_wordpiece(struct tokenizer *t, const struct gguf *g, struct err *e)
+{
+    bool lowercase = true;
+    int32_t sep = 102;
+    t->model = MODEL_WORDPIECE;
+    t->word_prefix = (struct span){META_SPACE, 3};
+    t->max_word = 100;
+    t->strip_first_space = true;
+    t->bos = 101;
+    t->unknown = 100;
+    int rc = read_specials(t, g, e);
+    if (!rc)
+        rc = read_id(t, g, KEY("cls_token_id"), &t->bos, e);
+    if (!rc)
+        rc = read_id(t, g, KEY("seperator_token_id"), &sep, e); /* the key is misspelled so */
+    if (!rc)
+        rc = gguf_bool(g, KEY("normalizer.lowercase"), &lowercase, e);
+    bool accents = lowercase;
+    if (!rc)
+        rc = gguf_bool(g, KEY("normalizer.strip_accents"), &accents, e);
+    if (rc)
+        return rc;
+    steps_add_bert_normalizer(&t->normalizer, true, true, accents, lowercase);
+    if (t->bos >= 0)
+        t->before[t->n_before++] = t->bos;
+    if (sep >= 0)
+        t->after[t->n_after++] = sep;
+    return steps_add_bert_splitter(&t->splitter, e);
 }
 
 static int read_model(struct tokenizer *t, const struct gguf *g, struct err *e)
@@ -400,10 +490,12 @@ static int read_model(struct tokenizer *t, const struct gguf *g, struct err *e)
         return read_bpe(t, g, "gemma4", e);
     if (strcmp(model, "llama") == 0)
         return read_sentencepiece(t, g, e);
+    if (strcmp(model, "t5") == 0)
+        return read_unigram(t, g, e);
+    if (strcmp(model, "bert") == 0)
+        return read_wordpiece(t, g, e);
     return err_set(e, ERR_UNSUPPORTED,
-                   KEY("model") ": tokenizers of the kind \"%s\" are not "
-                                "supported",
-                   model);
+                   KEY("model") ": tokenizers of the kind \"%s\" are not supported", model);
 }
 
 static int read_vocab(struct tokenizer *t, const struct gguf *g, struct err *e)

@@ -10,9 +10,11 @@
 
 #include "base/arena.h"
 #include "text/bpe.h"
+#include "text/charsmap.h"
 #include "text/regex.h"
 #include "text/tokenizer.h"
 #include "text/trie.h"
+#include "text/unicode.h"
 
 struct buf;
 
@@ -41,11 +43,22 @@ struct added {
 };
 
 enum step_kind {
-    STEP_REPLACE,      /* every match of the pattern becomes `text` */
-    STEP_PREPEND,      /* `text` before a text that is not empty */
+    /* Of the normalizer: */
+    STEP_NORMAL_FORM, /* `form` of Unicode */
+    STEP_LOWERCASE,
+    STEP_STRIP,         /* blanks at the ends: `left`, `right` */
+    STEP_STRIP_ACCENTS, /* nonspacing marks go */
+    STEP_BERT_CLEAN,    /* controls go, every kind of blank becomes one */
+    STEP_BERT_CHINESE,  /* blanks around Chinese characters */
+    STEP_NMT,           /* the same as SentencePiece's nmt rules have it */
+    STEP_CHARSMAP,      /* SentencePiece's own table */
+    STEP_REPLACE,       /* every match of the pattern, or blank without one, becomes `text` */
+    STEP_PREPEND,       /* `text` before a text that is not empty */
+    /* Of the splitter: */
     STEP_SPLIT,        /* cuts at the matches of the pattern */
     STEP_META_SPACE,   /* blanks become `text`, which also goes before the first word; cuts there */
     STEP_PREFIX_SPACE, /* a blank before a piece that does not begin with one */
+    STEP_SPELL_BYTES,  /* bytes become the characters that spell them in byte-level vocabularies */
 };
 
 /* What becomes of a match of STEP_SPLIT. */
@@ -67,6 +80,9 @@ struct step {
     enum split_behavior behavior;
     bool invert; /* what the pattern does not match counts as the match */
     enum prepend prepend;
+    enum unicode_form form;
+    bool left, right;
+    struct charsmap charsmap;
 };
 
 struct steps {
@@ -75,8 +91,10 @@ struct steps {
 };
 
 enum model_kind {
-    MODEL_BPE,   /* a list of merges */
-    MODEL_TEXTS, /* merges wherever the result is a token: SentencePiece, tiktoken */
+    MODEL_BPE,       /* a list of merges */
+    MODEL_TEXTS,     /* merges wherever the result is a token: SentencePiece, tiktoken */
+    MODEL_UNIGRAM,   /* the likeliest way to cut a word into tokens */
+    MODEL_WORDPIECE, /* the longest token that fits, again and again */
 };
 
 struct tokenizer {
@@ -96,8 +114,14 @@ struct tokenizer {
     bool fuse_unknown;  /* several unknown characters in a row are one token */
     bool strip_first_space;
     struct bpe bpe;
-    uint32_t *rank;       /* [n] of MODEL_TEXTS */
-    int32_t byte_id[256]; /* the token of a byte, or -1 */
+    uint32_t *rank;                        /* [n] of MODEL_TEXTS */
+    double *score;                         /* [n] of MODEL_UNIGRAM, log probabilities */
+    double unknown_score;                  /* of MODEL_UNIGRAM: less than any token's */
+    struct trie by_text;                   /* of MODEL_UNIGRAM: the tokens */
+    struct span word_prefix, inner_prefix; /* MODEL_WORDPIECE: before first and later tokens */
+    struct span char_prefix, char_suffix;  /* MODEL_BPE: of later characters, of the last one */
+    size_t max_word;                       /* MODEL_WORDPIECE: characters; longer is unknown */
+    int32_t byte_id[256];                  /* the token of a byte, or -1 */
     int32_t bos, eos, unknown;
     int32_t before[TOKENIZER_MAX_ENDS], after[TOKENIZER_MAX_ENDS]; /* with TOKENIZE_ENDS */
     size_t n_before, n_after;
@@ -111,9 +135,13 @@ struct encoder {
     struct err *e;
     struct bpe_scratch bpe;
     struct regex_scratch *regex;
-    struct buf *texts; /* [2 + TOKENIZER_MAX_STEPS] scratch: two of the normalizer, one per step */
+    struct buf *texts; /* scratch: two of the normalizer, one per step, one of the model,
+                        * one of tokenizer.c */
     struct tokens ids; /* scratch of one word */
     uint32_t *begin;   /* [cap of ids + 1] */
+    struct buf *word;  /* scratch of models */
+    struct best *best; /* [n_best] scratch of MODEL_UNIGRAM */
+    size_t n_best;
 };
 
 /* text -> normalized text, borrowed until the next call. */
@@ -122,8 +150,20 @@ int steps_normalize(struct encoder *c, struct span text, bool first, struct span
 int steps_split(struct encoder *c, struct span text, bool first);
 void steps_release(struct steps *s);
 
+/* A step that isolates the matches of a pattern. */
+int steps_add_split(struct steps *s, const char *pattern, struct err *e);
+/* BERT's normalizer and splitter. */
+void steps_add_bert_normalizer(struct steps *s, bool clean, bool chinese, bool accents,
+                               bool lowercase);
+int steps_add_bert_splitter(struct steps *s, struct err *e);
+
 /* Appends the ids of one word. */
 int model_word(struct encoder *c, struct span word);
+int model_unigram(struct encoder *c, struct span word);
+int model_wordpiece(struct encoder *c, struct span word);
+
+/* Appends the unknown token or those of the bytes; see words.c. */
+size_t model_put_unknown(const struct tokenizer *t, struct span symbol, int32_t *ids, size_t n);
 
 /* The code point by which byte-level vocabularies spell a byte, and back: -1 for other ones. */
 uint32_t byte_level_spelling(unsigned char byte);
@@ -131,6 +171,9 @@ int byte_level_byte(uint32_t cp);
 
 /* Fills pieces and byte_id from the vocabulary and its kinds. */
 int tokenizer_make_pieces(struct tokenizer *t, struct err *e);
+
+/* MODEL_UNIGRAM: makes the trie and the unknown score from kinds and scores. */
+int tokenizer_index_unigram(struct tokenizer *t, struct err *e);
 
 /* Makes the tries of t->added. */
 int tokenizer_index_added(struct tokenizer *t, struct err *e);

@@ -46,7 +46,7 @@ static int reserve(struct encoder *c, size_t n)
 
 /* Puts down what a symbol without a token becomes: the tokens of its bytes if all are there, else
  * the unknown one, once in a row where the model says so. Returns the new number of ids. */
-static size_t put_unknown(const struct tokenizer *t, struct span symbol, int32_t *ids, size_t n)
+size_t model_put_unknown(const struct tokenizer *t, struct span symbol, int32_t *ids, size_t n)
 {
     bool fallback = t->byte_fallback;
     for (size_t i = 0; i < symbol.n && fallback; i++)
@@ -76,7 +76,7 @@ static size_t first_symbols(struct encoder *c, struct span word)
         if (id >= 0 || t->model == MODEL_TEXTS)
             c->ids.ids[n++] = id;
         else
-            n = put_unknown(t, symbol, c->ids.ids, n);
+            n = model_put_unknown(t, symbol, c->ids.ids, n);
     }
     c->begin[n] = (uint32_t)word.n;
     return n;
@@ -103,7 +103,7 @@ static int push_texts(struct encoder *c, const struct bpe_pieces *p)
         if (p->ids[i] >= 0)
             ids[n++] = p->ids[i];
         else
-            n = put_unknown(c->t, symbol, ids, n);
+            n = model_put_unknown(c->t, symbol, ids, n);
         rc = push_ids(c, first, n - 1);
         unknown = ids[n - 1] == c->t->unknown && p->ids[i] < 0;
     }
@@ -134,5 +134,7 @@ int model_word(struct encoder *c, struct span word)
         if (id >= 0)
             return tokens_push(c->out, id, c->e);
     }
-    return push_bpe(c, word);
+    if (t->model == MODEL_UNIGRAM)
+        return model_unigram(c, word);
+    return t->model == MODEL_WORDPIECE ? model_wordpiece(c, word) : push_bpe(c, word);
 }

@@ -62,7 +62,7 @@ static bool open_shared(const char *name, struct file_map *file, struct gguf *g)
 static void vectors_of_real_vocabularies(void **state)
 {
     (void)state;
-    static const char *const names[] = {"gpt-2", "starcoder", "llama-spm", "phi-3"};
+    static const char *const names[] = {"gpt-2", "starcoder", "llama-spm", "phi-3", "bert-bge"};
     size_t n = 0;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char name[128], inp_name[160], out_name[160];
