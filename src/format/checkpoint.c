@@ -11,6 +11,7 @@
 #include "format/vocab_file.h"
 #include "format/esrgan_names.h"
 #include "format/json.h"
+#include "format/language_names.h"
 #include "format/ldm_names.h"
 #include "format/weights.h"
 #include "tensor/quant.h"
@@ -41,9 +42,10 @@ struct checkpoint {
     const char **component; /* of each file, or NULL: its names tell; owned array */
     struct ckpt_tensor *tensors;
     size_t n;
-    struct map by_name; /* -> struct ckpt_tensor */
-    struct map configs; /* component -> text */
-    struct map meta;    /* key -> text */
+    struct map by_name;   /* -> struct ckpt_tensor */
+    struct map configs;   /* component -> text */
+    struct map meta;      /* key -> text */
+    const char *language; /* architecture of a language model, or NULL */
     struct vocab_file vocab[2];
     struct part *parts; /* owned; attached, the last one first */
     char hash[11];      /* "" until asked for */
@@ -75,7 +77,7 @@ void checkpoint_close(struct checkpoint *c)
 }
 
 /* How a file without a component names its tensors. */
-enum scheme { CANONICAL, COMPONENT, LDM, TAESD, ESRGAN, FOREIGN };
+enum scheme { CANONICAL, COMPONENT, LDM, TAESD, ESRGAN, LANGUAGE, FOREIGN };
 
 static const struct marker {
     const char *name;
@@ -115,6 +117,7 @@ static const struct marker {
     {"model.1.sub.", PREFIX, ESRGAN, "upscaler."},
 };
 static const struct marker ldm_marker = {"", PREFIX, LDM, ""};
+static const struct marker language_marker = {"", PREFIX, LANGUAGE, ""};
 static const struct marker foreign_marker = {"", PREFIX, FOREIGN, ""};
 
 #define N_MARKERS (sizeof(markers) / sizeof(markers[0]))
@@ -123,6 +126,8 @@ static const struct marker foreign_marker = {"", PREFIX, FOREIGN, ""};
 static const struct marker *find_marker(const struct checkpoint *c)
 {
     size_t best = N_MARKERS;
+    if (c->language)
+        return &language_marker;
     for (size_t i = 0; i < c->weights.n_files; i++) {
         size_t n;
         const struct file_tensor *t = weight_file_tensors(c->weights.files[i], &n);
@@ -242,6 +247,23 @@ static int add_diffusers(struct checkpoint *c, const struct weight_file *f,
     return rc;
 }
 
+/* GGUF files have the names already. */
+static int add_language(struct checkpoint *c, const struct weight_file *f,
+                        const struct file_tensor *t, struct err *e)
+{
+    char name[LANGUAGE_NAME_MAX];
+    enum language_kind_of_name kind = f->is_gguf ? LANGUAGE_UNKNOWN
+                                                 : language_names_map(c->language, t->name, name);
+    int rc = add_tensor(c, f, t, kind == LANGUAGE_UNKNOWN ? t->name : name, ALL_ROWS, e);
+    if (!rc && kind == LANGUAGE_TRANSPOSED && t->n_dim >= 2 && t->n_dim <= CKPT_MAX_DIM) {
+        struct ckpt_tensor *out = &c->tensors[c->n - 1];
+        out->dim[t->n_dim - 2] = t->dim[t->n_dim - 1];
+        out->dim[t->n_dim - 1] = t->dim[t->n_dim - 2];
+        out->transposed = true;
+    }
+    return rc;
+}
+
 static int add_taesd(struct checkpoint *c, const struct weight_file *f, const struct file_tensor *t,
                      const char *prefix, struct err *e)
 {
@@ -292,6 +314,8 @@ static int add_file(struct checkpoint *c, size_t i, const struct marker *m,
             rc = add_taesd(c, f, &t[j], prefix, e);
         else if (scheme == ESRGAN)
             rc = add_esrgan(c, f, &t[j], prefix, last_esrgan, e);
+        else if (scheme == LANGUAGE)
+            rc = add_language(c, f, &t[j], e);
         else if (scheme == FOREIGN)
             rc = add_tensor(c, f, &t[j], t[j].name, ALL_ROWS, e);
         else
@@ -370,11 +394,12 @@ static int list_tensors(struct checkpoint *c, struct err *e)
     for (size_t i = 0; !rc && i < c->weights.n_files; i++)
         rc = add_file(c, i, m, l, e);
     free(l);
-    c->layout = c->component[0]        ? CKPT_DIFFUSERS
-                : m->scheme == LDM     ? CKPT_LDM
-                : m->scheme == TAESD   ? CKPT_TAESD
-                : m->scheme == FOREIGN ? CKPT_OTHER
-                                       : CKPT_DIFFUSERS;
+    c->layout = c->component[0]         ? CKPT_DIFFUSERS
+                : m->scheme == LDM      ? CKPT_LDM
+                : m->scheme == TAESD    ? CKPT_TAESD
+                : m->scheme == LANGUAGE ? CKPT_LANGUAGE
+                : m->scheme == FOREIGN  ? CKPT_OTHER
+                                        : CKPT_DIFFUSERS;
     return rc;
 }
 
@@ -508,6 +533,29 @@ static const char *component_of_path(struct checkpoint *c)
     return is_one_of(base, known) ? base : NULL;
 }
 
+/* The architecture of a folder that holds a language model, by the model_type of its
+ * configuration. */
+static const char *language_of_config(const char *text)
+{
+    json_error_t at;
+    json_t *root = text ? json_loads(text, 0, &at) : NULL;
+    const char *type = json_string_value(json_object_get(root, "model_type"));
+    const char *arch = type ? language_names_arch(type) : NULL;
+    json_decref(root);
+    return arch;
+}
+
+/* A GGUF file with llama.cpp's names: what it says it is, known or not. */
+static const char *language_of_gguf(const struct weight_file *f)
+{
+    size_t n;
+    const struct file_tensor *t = weight_file_tensors(f, &n);
+    for (size_t i = 0; f->is_gguf && i < n; i++)
+        if (strcmp(t[i].name, "token_embd.weight") == 0)
+            return gguf_str(&f->gguf, "general.architecture");
+    return NULL;
+}
+
 /* A folder with one component, named by its own name or by the tensors in it. */
 static int open_single_folder(struct checkpoint *c, struct err *e)
 {
@@ -517,13 +565,17 @@ static int open_single_folder(struct checkpoint *c, struct err *e)
     set_component(c, 0, NULL);
     const struct marker *m = find_marker(c);
     const char *component = NULL;
+    if (m->scheme == FOREIGN && !c->weights.files[0]->is_gguf) {
+        rc = read_config(c, "", c->path, "config.json", e);
+        c->language = language_of_config(checkpoint_config(c, ""));
+    }
     if (m->scheme == COMPONENT) {
         component = component_of_path(c);
         if (!component)
             component = arena_strndup(&c->arena, m->prefix, strlen(m->prefix) - 1);
         set_component(c, 0, component);
     }
-    return component ? read_config(c, component, c->path, "config.json", e) : 0;
+    return component ? read_config(c, component, c->path, "config.json", e) : rc;
 }
 
 static bool is_index(const char *path)
@@ -583,6 +635,8 @@ int checkpoint_open(struct checkpoint **out, const char *path, struct err *e)
     int rc = open_files(c, e);
     if (!rc && !c->weights.n_files)
         rc = err_set(e, ERR_FORMAT, "%s: names no weight files", path);
+    if (!rc && !c->language)
+        c->language = language_of_gguf(c->weights.files[0]);
     if (!rc)
         rc = list_tensors(c, e);
     if (!rc && !c->n)
@@ -682,6 +736,16 @@ enum ckpt_layout checkpoint_layout(const struct checkpoint *c)
 const char *checkpoint_config(const struct checkpoint *c, const char *component)
 {
     return map_get_str(&c->configs, component);
+}
+
+const char *checkpoint_language(const struct checkpoint *c)
+{
+    return c->language;
+}
+
+bool checkpoint_is_huggingface(const struct checkpoint *c)
+{
+    return c->language && !c->weights.files[0]->is_gguf;
 }
 
 const char *checkpoint_meta(const struct checkpoint *c, const char *key)

@@ -2,8 +2,9 @@
  *
  * Opens a safetensors file (sharded ones through their index), a diffusers folder, a folder or file
  * with a single component, a single-file checkpoint with the original ("LDM") names, or a GGUF
- * file, and shows every tensor under one name: diffusers' component and tensor name. Nothing is
- * copied: the files are mapped, the tensors point into the mappings.
+ * file, and shows every tensor under one name: diffusers' component and tensor name, for language
+ * models GGUF's name (format/language_names.h). Nothing is copied: the files are mapped, the
+ * tensors point into the mappings.
  *
  *     model.safetensors  \                                      unet.conv_in.weight
  *     sd15/model_index.json + sd15/unet/...  --> struct checkpoint: vae.decoder.conv_out.bias
@@ -38,14 +39,14 @@ struct ckpt_tensor {
     int64_t dim[CKPT_MAX_DIM]; /* PyTorch order, row major: [out, in, kh, kw] */
     const void *data;
     size_t size;
-    /* Stored [in, out] although the canonical tensor is [out, in] (OpenCLIP's text_projection);
-     * dim is the canonical [out, in]. */
+    /* Stored [.., in, out] although the canonical tensor is [.., out, in] (OpenCLIP's
+     * text_projection, gpt-oss' experts); dim is the canonical one. */
     bool transposed;
 };
 
 /* TAESD names are shown in diffusers' AutoencoderTiny form: `vae.encoder.layers.N...` and
  * `vae.decoder.layers.N...`; CKPT_TAESD tells that the file held TAESD's own numbering. */
-enum ckpt_layout { CKPT_DIFFUSERS, CKPT_LDM, CKPT_TAESD, CKPT_OTHER };
+enum ckpt_layout { CKPT_DIFFUSERS, CKPT_LDM, CKPT_TAESD, CKPT_LANGUAGE, CKPT_OTHER };
 
 /* `path` is a file or folder. Errors name the file, the tensor and what to do; nothing is left open
  * then and *c is NULL. */
@@ -68,8 +69,16 @@ const char *checkpoint_path(const struct checkpoint *c);
 enum ckpt_layout checkpoint_layout(const struct checkpoint *c);
 
 /* A component's configuration as JSON text, or NULL. Components: "unet", "vae", "text_encoder",
- * "text_encoder_2", "scheduler", and "model_index" for the pipeline itself. */
+ * "text_encoder_2", "scheduler", "model_index" for the pipeline itself, and "" for a language
+ * model. */
 const char *checkpoint_config(const struct checkpoint *c, const char *component);
+
+/* The general.architecture of a language model ("llama"): what its GGUF file says, or what stands
+ * for its config.json's model_type. NULL for other models and unknown types. */
+const char *checkpoint_language(const struct checkpoint *c);
+/* Are its tensors stored as Hugging Face has them, not as GGUF files have: rotary pairs are halves
+ * of a head, Gemma's norms lack 1? */
+bool checkpoint_is_huggingface(const struct checkpoint *c);
 
 /* A value of the safetensors __metadata__ or a string value of a GGUF file, or NULL. */
 const char *checkpoint_meta(const struct checkpoint *c, const char *key);

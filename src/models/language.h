@@ -1,6 +1,6 @@
 /* language.h - decoder-only language models: from a checkpoint's tensors to logits.
  *
- * One struct for every architecture: what tells them apart is a row of language_kinds.c. Weights
+ * One struct for every architecture: what tells them apart is a row of language_params.c. Weights
  * have llama.cpp's GGUF names ("blk.0.attn_q.weight"); format/language_names.h maps those of
  * Hugging Face folders to them, params come from the GGUF metadata or from config.json.
  *

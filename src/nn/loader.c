@@ -29,7 +29,8 @@ void load_push(struct loader *l, const char *fmt, ...)
         n + 64 > sizeof(l->scope))
         abort(); /* our own bug: unbalanced scopes */
     l->scope_len[l->depth++] = n;
-    l->scope[n++] = '.';
+    if (n)
+        l->scope[n++] = '.';
     va_list args;
     va_start(args, fmt);
     vsnprintf(l->scope + n, sizeof(l->scope) - n, fmt, args);
@@ -70,10 +71,16 @@ fail_tensor(struct loader *l, const struct ckpt_tensor *t, const char *fmt, ...)
     err_prefix(l->err, "%s: tensor %s", t->file, t->name);
 }
 
+/* What stands between scope and name. */
+static const char *dot(const struct loader *l)
+{
+    return l->scope[0] ? "." : "";
+}
+
 static const struct ckpt_tensor *find(const struct loader *l, const char *name)
 {
     char full[NAME_SIZE + sizeof(l->scope)];
-    snprintf(full, sizeof(full), "%s.%s", l->scope, name);
+    snprintf(full, sizeof(full), "%s%s%s", l->scope, dot(l), name);
     return checkpoint_find(l->file, full);
 }
 
@@ -90,7 +97,7 @@ bool load_has(const struct loader *l, const char *fmt, ...)
 bool load_has_any(const struct loader *l, const char *fmt, ...)
 {
     char name[NAME_SIZE + sizeof(l->scope)];
-    int n = snprintf(name, sizeof(name), "%s.", l->scope);
+    int n = snprintf(name, sizeof(name), "%s%s", l->scope, dot(l));
     va_list args;
     va_start(args, fmt);
     vsnprintf(name + n, sizeof(name) - (size_t)n - 1, fmt, args);
@@ -107,7 +114,7 @@ int load_count(const struct loader *l, const char *stem)
 {
     char name[NAME_SIZE + sizeof(l->scope)];
     int most = 0;
-    size_t len = (size_t)snprintf(name, sizeof(name), "%s.%s.", l->scope, stem);
+    size_t len = (size_t)snprintf(name, sizeof(name), "%s%s%s.", l->scope, dot(l), stem);
     for (size_t i = 0; i < checkpoint_n(l->file); i++) {
         const char *t = checkpoint_at(l->file, i)->name;
         if (strncmp(t, name, len) != 0 || !isdigit((unsigned char)t[len]))
@@ -125,16 +132,20 @@ int64_t load_dim(const struct loader *l, const char *name, int axis)
     return t && axis < t->n_dim ? t->dim[axis] : 0;
 }
 
+const struct ckpt_tensor *load_raw(struct loader *l, const char *name)
+{
+    const struct ckpt_tensor *t = l->rc ? NULL : find(l, name);
+    if (!t)
+        load_fail(l, "tensor %s%s%s is missing; the file is incomplete or another kind of model",
+                  l->scope, dot(l), name);
+    return t;
+}
+
 /* Finds a tensor and checks that this program can compute with it. */
 static const struct ckpt_tensor *need(struct loader *l, const char *name)
 {
-    if (l->rc)
-        return NULL;
-    const struct ckpt_tensor *t = find(l, name);
-    if (!t)
-        load_fail(l, "tensor %s.%s is missing; the file is incomplete or another kind of model",
-                  l->scope, name);
-    else if (!dtype_is_float(t->type))
+    const struct ckpt_tensor *t = load_raw(l, name);
+    if (t && !dtype_is_float(t->type))
         fail_tensor(l, t, "has type %s, which cannot be used; convert the file first",
                     t->type_name);
     return l->rc ? NULL : t;
@@ -205,6 +216,10 @@ struct tensor *load_weight(struct loader *l, const char *name, int n_dim, const 
         return NULL;
     }
     struct tensor *x = new_tensor(l, t, n_dim);
+    if (t->transposed && t->n_dim != 2) {
+        fail_tensor(l, t, "is stored transposed, which cannot be used here");
+        return NULL;
+    }
     if (t->transposed) {
         x->type = DTYPE_F32;
         x->data = transpose(l, t);
@@ -219,22 +234,48 @@ struct tensor *load_matrix(struct loader *l, const char *name, int64_t rows, int
     return load_weight(l, name, 2, (int64_t[]){rows, cols});
 }
 
-struct tensor *load_vector(struct loader *l, const char *name, int64_t n)
+struct tensor *load_rows(struct loader *l, const char *name, int64_t first, int64_t n, int64_t cols)
+{
+    struct tensor *x = load_matrix(l, name, LOAD_ANY, cols);
+    if (!x)
+        return NULL;
+    const struct ckpt_tensor *t = find(l, name);
+    if (n > x->dim[0] || first > x->dim[0] - n) {
+        fail_tensor(l, t, "has %lld rows, but the model needs %lld", (long long)x->dim[0],
+                    (long long)(first + n));
+        return NULL;
+    }
+    if (first * cols % dtype_block(x->type)) {
+        fail_tensor(l, t, "has rows that are no whole blocks of %s; convert the file first",
+                    t->type_name);
+        return NULL;
+    }
+    x->data = (char *)x->data + dtype_row_size(x->type, first * cols);
+    x->dim[0] = n;
+    return x;
+}
+
+struct tensor *load_floats(struct loader *l, const char *name, int n_dim, const int64_t *dim)
 {
     const struct ckpt_tensor *t = need(l, name);
     if (!t)
         return NULL;
-    if (!fits(t, 1, &n) || t->n_dim < 1) {
-        misshapen(l, t, 1, &n);
+    if (!fits(t, n_dim, dim) || t->n_dim < 1) {
+        misshapen(l, t, n_dim, dim);
         return NULL;
     }
-    struct tensor *x = new_tensor(l, t, 1);
+    struct tensor *x = new_tensor(l, t, n_dim);
     x->type = DTYPE_F32;
-    x->data = arena_try_array(l->arena, (size_t)t->dim[0], sizeof(float), t->name, l->err);
+    x->data = arena_try_array(l->arena, (size_t)tensor_n(x), sizeof(float), t->name, l->err);
     if (!x->data) {
         l->rc = ERR_NOMEM;
         return NULL;
     }
-    quant_to_f32(t->type, t->data, x->data, t->dim[0]);
+    quant_to_f32(t->type, t->data, x->data, tensor_n(x));
     return x;
+}
+
+struct tensor *load_vector(struct loader *l, const char *name, int64_t n)
+{
+    return load_floats(l, name, 1, &n);
 }

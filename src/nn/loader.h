@@ -17,6 +17,7 @@
 
 struct arena;
 struct checkpoint;
+struct ckpt_tensor;
 struct err;
 
 #define LOAD_ANY ((int64_t)-1) /* a dimension that the file decides */
@@ -31,7 +32,7 @@ struct loader {
     int depth;
 };
 
-/* Starts at a component: "unet", "vae", "text_encoder". */
+/* Starts at a component: "unet", "vae", "text_encoder"; "" for a language model. */
 void load_start(struct loader *l, const struct checkpoint *file, struct arena *arena,
                 const char *component, struct err *e);
 void load_push(struct loader *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -54,8 +55,14 @@ int64_t load_dim(const struct loader *l, const char *name, int axis);
  * and added when it is larger, so that 1x1 convolutions and linear layers are one thing. */
 struct tensor *load_weight(struct loader *l, const char *name, int n_dim, const int64_t *dim);
 struct tensor *load_matrix(struct loader *l, const char *name, int64_t rows, int64_t cols);
-/* f32 copy of n values. */
+/* The rows first .. first + n of a matrix with any number of rows. */
+struct tensor *load_rows(struct loader *l, const char *name, int64_t first, int64_t n,
+                         int64_t cols);
+/* f32 copies: of this shape, of n values. */
+struct tensor *load_floats(struct loader *l, const char *name, int n_dim, const int64_t *dim);
 struct tensor *load_vector(struct loader *l, const char *name, int64_t n);
+/* A tensor of any type and shape as it is in the file, or NULL after an error. */
+const struct ckpt_tensor *load_raw(struct loader *l, const char *name);
 
 /* Records a failure of the model itself ("%s needs ..."). */
 void load_fail(struct loader *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

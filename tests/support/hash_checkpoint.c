@@ -377,6 +377,12 @@ static int write_shards(struct maker *w, const char *dir, const char *stem,
     return rc;
 }
 
+/* Components that transformers names the files of. */
+static bool is_transformers(const char *component)
+{
+    return strncmp(component, "text_encoder", 12) == 0 || strcmp(component, "language") == 0;
+}
+
 /* One component of a folder: its configuration, and its tensors without the component's name. */
 static int write_component(struct maker *w, const struct hash_manifest *m,
                            const struct hash_config *config, const char *out, struct err *e)
@@ -402,9 +408,8 @@ static int write_component(struct maker *w, const struct hash_manifest *m,
                                                              : "config.json",
                         config->json, e);
     if (!rc && n)
-        rc = write_shards(
-            w, dir, strncmp(name, "text_encoder", 12) == 0 ? "model" : "diffusion_pytorch_model",
-            items, n, e);
+        rc = write_shards(w, dir, is_transformers(name) ? "model" : "diffusion_pytorch_model",
+                          items, n, e);
     free(items);
     free(dir);
     return rc;

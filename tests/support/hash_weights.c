@@ -5,6 +5,7 @@
 #include "tensor/half.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 uint64_t hash_tensor_count(const struct hash_tensor *t)
@@ -25,7 +26,8 @@ struct hash_stream hash_stream_of(const struct hash_tensor *t)
 {
     struct hash_stream s = {.seed = hash_fnv1a(t->name, strlen(t->name)), .scale = 0.1};
     if (t->n_dims >= 2) {
-        uint64_t fan_in = hash_tensor_count(t) / t->dims[0];
+        bool experts = t->n_dims == 3 && strstr(t->name, ".experts."); /* [n_expert, in, out] */
+        uint64_t fan_in = experts ? t->dims[1] : hash_tensor_count(t) / t->dims[0];
         s.scale = ends_with(t->name, "embedding.weight") ? 0.5 : sqrt(3.0 / (double)fan_in);
     } else if (ends_with(t->name, ".weight")) {
         s.scale = 0.2;

@@ -5,7 +5,8 @@
  *
  *     seed = FNV-1a 64 of the name, in diffusers form with component: `unet.conv_in.weight`
  *     v(i) = 2 u(i) - 1, u(i) = upper 24 bits of splitmix64's i-th output for the seed, times 2^-24
- *     >= 2 dimensions     v * sqrt(3 / fan_in), fan_in = product of all but the first dimension
+ *     >= 2 dimensions     v * sqrt(3 / fan_in), fan_in = product of all but the first dimension;
+ *                         of *.experts.* with 3 dimensions, [n_expert, in, out], it is `in`
  *     *embedding.weight   v * 0.5
  *     1-D *.weight        1 + 0.2 v
  *     other               0.1 v

@@ -5,6 +5,7 @@ The same rule is written in C in tests/support/hash_weights.c; both are checked 
     seed = FNV-1a 64 of the name (diffusers form with component, `unet.conv_in.weight`)
     u(i) = top 24 bits of splitmix64(seed, i) * 2^-24, v = 2u - 1, i in row-major order
     >= 2 dimensions: v * sqrt(3 / fan_in), fan_in = product(shape[1:]);   *embedding.weight: v * 0.5
+    (of *.experts.* with 3 dimensions, [n_expert, in, out], fan_in = in)
     1-D *.weight: 1 + 0.2 v;   other 1-D: 0.1 v
 """
 
@@ -43,7 +44,8 @@ def _values(name, shape, start, count):
         return 1.0 + 0.2 * v if name.endswith(".weight") else 0.1 * v
     if name.endswith("embedding.weight"):
         return v * 0.5
-    return v * math.sqrt(3.0 / math.prod(shape[1:]))
+    experts = len(shape) == 3 and ".experts." in name  # [n_expert, in, out]
+    return v * math.sqrt(3.0 / (shape[1] if experts else math.prod(shape[1:])))
 
 
 def weight(name, shape, dtype="f16"):
