@@ -20,7 +20,7 @@ int digest_parse(char out[DIGEST_TEXT], const char *text, struct err *e)
         strspn(text + 7, "0123456789abcdefABCDEF") != 64)
         return err_set(e, ERR_FORMAT, "\"%.80s\" is no digest: sha256: and 64 digits 0-9 a-f",
                        text);
-    memcpy(out, "sha256:", 7);
+    memcpy(out, "sha256:", sizeof("sha256:"));
     for (size_t i = 7; i <= n; i++)
         out[i] = (char)(text[i] >= 'A' && text[i] <= 'F' ? text[i] + 32 : text[i]);
     return 0;
@@ -31,7 +31,7 @@ void digest_of(char out[DIGEST_TEXT], const void *data, size_t n)
     static const char digits[] = "0123456789abcdef";
     unsigned char hash[32] = {0};
     EVP_Digest(data, n, hash, NULL, EVP_sha256(), NULL);
-    memcpy(out, "sha256:", 8);
+    memcpy(out, "sha256:", sizeof("sha256:"));
     for (int i = 0; i < 32; i++) {
         out[7 + 2 * i] = digits[hash[i] >> 4];
         out[8 + 2 * i] = digits[hash[i] & 15];
