@@ -14,6 +14,9 @@
 #define MAX_ALIGNMENT (1u << 20)
 #define MAX_NAME      4096
 #define MAX_NESTING   4
+#define MAX_STRING    ((size_t)16 << 20)
+#define MAX_ELEMENTS  ((uint64_t)64 << 20) /* of an array */
+#define MAX_ENTRIES   ((uint64_t)1 << 20)  /* metadata values; tensors */
 
 /* Element types of ggml: ids, elements and bytes per block. */
 static const struct ggml_type {
@@ -154,10 +157,15 @@ static void read_value(struct cursor *c, struct gguf *g, struct gguf_value *v)
         bad_type(c, v->key, type);
         return;
     }
+    if (!c->failed && v->n > MAX_ELEMENTS) {
+        err_set(c->e, ERR_FORMAT, "%s: an array of %zu elements, at most %" PRIu64 " are possible",
+                v->key, v->n, MAX_ELEMENTS);
+        c->failed = true;
+    }
     v->type = (enum gguf_type)type;
     v->data = c->p;
     if (type == GGUF_STRING && !v->array)
-        v->text = read_string(c, &g->arena, v->key, GGUF_MAX_META);
+        v->text = read_string(c, &g->arena, v->key, MAX_STRING);
     else
         skip_elements(c, v->key, type, v->n, 0);
     v->size = (size_t)(c->p - v->data);
@@ -166,7 +174,7 @@ static void read_value(struct cursor *c, struct gguf *g, struct gguf_value *v)
 static int read_values(struct cursor *c, struct gguf *g, uint64_t n, struct err *e)
 {
     /* A value takes at least 8 + 4 + 1 bytes: this bounds the allocation by the file. */
-    if (n > (uint64_t)(c->end - c->p) / 13)
+    if (n > (uint64_t)(c->end - c->p) / 13 || n > MAX_ENTRIES)
         return err_set(e, ERR_FORMAT, "it claims %" PRIu64 " metadata values, more than fit", n);
     g->values = mem_try_array(n, sizeof(*g->values), "the list of metadata values", e);
     if (!g->values)
@@ -301,7 +309,7 @@ static int read_tensors(struct cursor *c, struct gguf *g, uint64_t n, struct err
                      alignment);
     if (rc)
         return rc;
-    if (n > (uint64_t)(c->end - c->p) / 24) /* the least bytes of a description */
+    if (n > (uint64_t)(c->end - c->p) / 24 || n > MAX_ENTRIES) /* 24: of a description, at least */
         return err_set(e, ERR_FORMAT, "it claims %" PRIu64 " tensors, more than fit", n);
     struct place *places = mem_try_array(n, sizeof(*places), "the list of tensors", e);
     g->tensors = places ? mem_try_array(n, sizeof(*g->tensors), "the list of tensors", e) : NULL;

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,7 +94,13 @@ static int parse(struct weight_file *f, struct err *e)
     return rc;
 }
 
-int weights_open_file(struct weights *w, const char *path, struct err *e)
+static void append(struct weights *w, struct weight_file *f)
+{
+    w->files = mem_realloc(w->files, (w->n_files + 1) * sizeof(*w->files));
+    w->files[w->n_files++] = f;
+}
+
+static int open_one(struct weights *w, const char *path, struct err *e)
 {
     struct weight_file *f = mem_alloc(sizeof(*f));
     f->path = mem_strdup(path);
@@ -104,9 +111,102 @@ int weights_open_file(struct weights *w, const char *path, struct err *e)
         file_free(f);
         return rc;
     }
-    w->files = mem_realloc(w->files, (w->n_files + 1) * sizeof(*w->files));
-    w->files[w->n_files++] = f;
+    append(w, f);
     return 0;
+}
+
+/* ---- GGUF in several files: NAME-00001-of-00003.gguf, as llama.cpp's gguf-split writes them ----
+ */
+
+/* What its metadata say of a shard: number `no` of `count`, from 0; `total` tensors in all. */
+struct shard {
+    int64_t no, count, total;
+};
+
+static int read_shard(const struct weight_file *f, struct shard *s, struct err *e)
+{
+    *s = (struct shard){.count = 1, .total = -1};
+    if (!f->is_gguf)
+        return 0;
+    int rc = gguf_int(&f->gguf, "split.count", 0, MAX_SHARDS, &s->count, e);
+    if (!rc)
+        rc = gguf_int(&f->gguf, "split.no", 0, MAX_SHARDS, &s->no, e);
+    if (!rc)
+        rc = gguf_int(&f->gguf, "split.tensors.count", 0, INT64_MAX, &s->total, e);
+    if (!rc && s->count > 1 && s->no >= s->count)
+        rc = err_set(e, ERR_FORMAT, "split.no: shard %lld of %lld", (long long)s->no + 1,
+                     (long long)s->count);
+    if (rc)
+        err_prefix(e, "%s", f->path);
+    return rc;
+}
+
+static void shard_ending(char ending[32], int64_t no, int64_t count)
+{
+    snprintf(ending, 32, "-%05d-of-%05d.gguf", (int)no + 1, (int)count);
+}
+
+/* Opens shard `no` of the given one's model, whose path begins with `stem`. */
+static int open_shard(struct weights *w, const char *stem, int64_t no, const struct shard *given,
+                      struct err *e)
+{
+    char ending[32];
+    struct shard s;
+    shard_ending(ending, no, given->count);
+    char *path = mem_printf("%s%s", stem, ending);
+    int rc = file_exists(path)
+                 ? open_one(w, path, e)
+                 : err_set(e, ERR_NOT_FOUND, "%s: missing, part %d of the %d that make the model",
+                           path, (int)no + 1, (int)given->count);
+    if (!rc)
+        rc = read_shard(w->files[w->n_files - 1], &s, e);
+    if (!rc && (s.no != no || s.count != given->count || s.total != given->total))
+        rc = err_set(e, ERR_FORMAT,
+                     "%s: by its metadata part %d of %d, with %lld tensors in all; it belongs to "
+                     "another model",
+                     path, (int)s.no + 1, (int)s.count, (long long)s.total);
+    free(path);
+    return rc;
+}
+
+/* Opens the other shards of the file opened last, so that all lie in order; the first has the
+ * metadata. */
+static int open_others(struct weights *w, const struct shard *given, struct err *e)
+{
+    struct weight_file *f = w->files[w->n_files - 1];
+    size_t first = w->n_files - 1, n = strlen(f->path), tensors = 0;
+    char ending[32];
+    int rc = 0;
+    shard_ending(ending, given->no, given->count);
+    if (!ends_with(f->path, ending))
+        return err_set(e, ERR_FORMAT,
+                       "%s: part %d of a model of %d files; call it ...%s and put the others "
+                       "beside it",
+                       f->path, (int)given->no + 1, (int)given->count, ending);
+    char *stem = mem_strndup(f->path, n - strlen(ending));
+    w->n_files--;
+    for (int64_t i = 0; i < given->count && !(rc && i > given->no); i++) {
+        if (i == given->no)
+            append(w, f); /* also after a failure: weights_release() frees it */
+        else if (!rc)
+            rc = open_shard(w, stem, i, given, e);
+    }
+    for (size_t i = first; i < w->n_files; i++)
+        tensors += w->files[i]->gguf.n_tensors;
+    if (!rc && given->total >= 0 && tensors != (size_t)given->total)
+        rc = err_set(e, ERR_FORMAT, "%s%s: its %d parts hold %zu tensors, not %lld", stem, ending,
+                     (int)given->count, tensors, (long long)given->total);
+    free(stem);
+    return rc;
+}
+
+int weights_open_file(struct weights *w, const char *path, struct err *e)
+{
+    struct shard s;
+    int rc = open_one(w, path, e);
+    if (!rc)
+        rc = read_shard(w->files[w->n_files - 1], &s, e);
+    return rc || s.count <= 1 ? rc : open_others(w, &s, e);
 }
 
 static int by_name(const void *a, const void *b)
@@ -263,6 +363,16 @@ static void list_folder(const char *dir, struct listing *l)
         closedir(d);
 }
 
+/* Is it the first of n shards of a GGUF model? */
+static bool is_first_of(const char *name, size_t n)
+{
+    char ending[32];
+    if (!name || n > MAX_SHARDS)
+        return false;
+    shard_ending(ending, 0, (int64_t)n);
+    return ends_with(name, ending);
+}
+
 int weights_open_folder(struct weights *w, const char *dir, struct err *e)
 {
     struct listing l = {0};
@@ -270,7 +380,7 @@ int weights_open_folder(struct weights *w, const char *dir, struct err *e)
     char *path = known_file(dir);
     if (!path) {
         list_folder(dir, &l);
-        if (l.n_models == 1)
+        if (l.n_models == 1 || is_first_of(l.model, l.n_models))
             path = file_join(dir, l.model);
         else if (l.n_models)
             rc = err_set(e, ERR_ARG, "%s: holds %zu models (%s, ...); name one of the files", dir,

@@ -34,8 +34,9 @@ struct weights {
 
 const struct file_tensor *weight_file_tensors(const struct weight_file *f, size_t *n);
 
-/* Maps and parses one more file: safetensors, GGUF or PyTorch's, by its content. The sentence of an
- * error names the file and says what it seems to be: a Git LFS pointer, a web page. */
+/* Maps and parses one more file: safetensors, GGUF or PyTorch's, by its content. Any one of a GGUF
+ * model's shards (NAME-00001-of-00003.gguf) opens all, in their order. The sentence of an error
+ * names the file and says what it seems to be: a Git LFS pointer, a web page. */
 int weights_open_file(struct weights *w, const char *path, struct err *e);
 
 /* The shards that a *.safetensors.index.json names, in the order of their names. Every tensor of
@@ -43,8 +44,8 @@ int weights_open_file(struct weights *w, const char *path, struct err *e);
 int weights_open_index(struct weights *w, const char *path, struct err *e);
 
 /* The weights of one component's folder: diffusers' and transformers' file names, full precision
- * before `fp16` variants, PyTorch's pickles last; else the only safetensors or GGUF file there is,
- * else the only pickle. ERR_NOT_FOUND when the folder has none. */
+ * before `fp16` variants, PyTorch's pickles last; else the only safetensors or GGUF file there is
+ * or the shards of one, else the only pickle. ERR_NOT_FOUND when the folder has none. */
 int weights_open_folder(struct weights *w, const char *dir, struct err *e);
 
 void weights_release(struct weights *w);

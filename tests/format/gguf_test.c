@@ -240,11 +240,20 @@ static void hostile_counts_are_refused(void **state)
     value(&b, "k", GGUF_ARRAY);
     put(&b, GGUF_U64, 4);
     put(&b, UINT64_MAX / 4, 8);
+    refused(&b, ERR_FORMAT, "k: an array of 4611686018427387903 elements, at most 67108864");
+    head(&b, 3, 0, 1);
+    value(&b, "k", GGUF_ARRAY);
+    put(&b, GGUF_U64, 4);
+    put(&b, 1000, 8);
     refused(&b, ERR_FORMAT, "the file ends inside its header");
+    head(&b, 3, 0, 1);
+    value(&b, "k", GGUF_STRING);
+    put(&b, (16 << 20) + 1, 8);
+    refused(&b, ERR_FORMAT, "k of 16777217 bytes, at most 16777216");
     head(&b, 3, 0, 1);
     value(&b, "k", GGUF_ARRAY);
     put(&b, GGUF_STRING, 4);
-    put(&b, UINT64_MAX, 8);
+    put(&b, 60000000, 8);
     refused(&b, ERR_FORMAT, "the file ends inside its header");
     buf_release(&b);
 }
