@@ -5,12 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Everything is borrowed. A token without bytes (n 0) is never text: control tokens are given so.
- */
+/* Everything is borrowed. */
 struct token_pieces {
     size_t n; /* tokens */
     const char *const *bytes;
     const uint32_t *n_bytes;
+    const uint8_t *control; /* NULL, or 1 for each token that is never text: end of turn, padding */
 };
 
 #endif
