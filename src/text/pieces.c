@@ -45,17 +45,50 @@ static void put_blanks(struct span s, struct buf *out)
     }
 }
 
+static bool ends_with(struct span s, struct span suffix)
+{
+    return suffix.n > 0 && s.n >= suffix.n && memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0;
+}
+
+/* " ." and " n't" become "." and "n't", as BERT's decoder has it. */
+static bool hugs_word(struct span s)
+{
+    static const char *const texts[] = {".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (s.n == strlen(texts[i]) && memcmp(s.p, texts[i], s.n) == 0)
+            return true;
+    return false;
+}
+
+static void put_wordpiece(const struct tokenizer *t, struct span s, struct buf *out)
+{
+    size_t n = t->inner_prefix.n;
+    if (n > 0 && s.n >= n && memcmp(s.p, t->inner_prefix.p, n) == 0) {
+        buf_append(out, s.p + n, s.n - n);
+        return;
+    }
+    if (!(t->clean_up && hugs_word(s)))
+        buf_append_char(out, ' ');
+    buf_append(out, s.p, s.n);
+}
+
 static void put_piece(const struct tokenizer *t, int32_t id, struct buf *out)
 {
     struct span s = vocab_text(&t->vocab, id);
     enum token_kind kind = t->kind[id];
     int byte = t->byte_fallback && kind == TOKEN_BYTE ? byte_token(s) : -1;
+    bool bytes = t->spelling == SPELLED_BYTES;
     if (byte >= 0)
         buf_append_char(out, (char)byte);
-    else if (kind == TOKEN_CONTROL || kind == TOKEN_UNKNOWN || (t->bytes && kind == TOKEN_USER))
+    else if (kind == TOKEN_CONTROL || kind == TOKEN_UNKNOWN || kind == TOKEN_VISIBLE ||
+             (bytes && kind == TOKEN_USER))
         buf_append(out, s.p, s.n);
-    else if (t->bytes)
+    else if (bytes)
         put_bytes(s, out);
+    else if (t->spelling == SPELLED_WORDPIECE)
+        put_wordpiece(t, s, out);
+    else if (t->spelling == SPELLED_SUFFIX && ends_with(s, t->char_suffix))
+        buf_printf(out, "%.*s ", (int)(s.n - t->char_suffix.n), s.p);
     else
         put_blanks(s, out);
 }
@@ -98,4 +131,31 @@ int tokenizer_make_pieces(struct tokenizer *t, struct err *e)
     if (!rc)
         find_bytes(t);
     return rc;
+}
+
+/* Does any token have a blank behind something else? If none has, merging never crosses the
+ * beginning of a word, and words can be merged one by one, which is faster. */
+static bool blanks_begin_tokens(const struct vocab *v)
+{
+    for (size_t i = 0; i < v->n; i++) {
+        struct span s = vocab_text(v, (int32_t)i);
+        while (s.n >= 3 && memcmp(s.p, META_SPACE, 3) == 0) {
+            s.p += 3;
+            s.n -= 3;
+        }
+        if (memmem(s.p, s.n, META_SPACE, 3))
+            return false;
+    }
+    return true;
+}
+
+int tokenizer_split_at_blanks(struct tokenizer *t, struct err *e)
+{
+    const struct steps *s = &t->splitter;
+    bool split = s->n > 0 && s->list[s->n - 1].kind == STEP_META_SPACE && s->list[s->n - 1].regex;
+    if (t->model == MODEL_WORDPIECE || t->char_prefix.n || t->char_suffix.n || split ||
+        s->n == TOKENIZER_MAX_STEPS || vocab_find(&t->vocab, META_SPACE, 3) < 0 ||
+        !blanks_begin_tokens(&t->vocab))
+        return 0;
+    return steps_add_split(&t->splitter, META_SPACE "*[^" META_SPACE "]+|" META_SPACE "+", e);
 }

@@ -27,15 +27,15 @@ void steps_add_bert_normalizer(struct steps *s, bool clean, bool chinese, bool a
                                bool lowercase)
 {
     if (clean)
-        s->list[s->n++].kind = STEP_BERT_CLEAN;
+        s->list[s->n++] = (struct step){.kind = STEP_BERT_CLEAN};
     if (chinese)
-        s->list[s->n++].kind = STEP_BERT_CHINESE;
+        s->list[s->n++] = (struct step){.kind = STEP_BERT_CHINESE};
     if (accents) {
         s->list[s->n++] = (struct step){.kind = STEP_NORMAL_FORM, .form = UNICODE_NFD};
-        s->list[s->n++].kind = STEP_STRIP_ACCENTS;
+        s->list[s->n++] = (struct step){.kind = STEP_STRIP_ACCENTS};
     }
     if (lowercase)
-        s->list[s->n++].kind = STEP_LOWERCASE;
+        s->list[s->n++] = (struct step){.kind = STEP_LOWERCASE};
 }
 
 int steps_add_bert_splitter(struct steps *s, struct err *e)
@@ -44,7 +44,7 @@ int steps_add_bert_splitter(struct steps *s, struct err *e)
     if (rc)
         return rc;
     s->list[s->n - 1].behavior = SPLIT_REMOVED;
-    return steps_add_split(s, "[\\p{P}!-/:-@\\[-`{-~]", e);
+    return steps_add_split(s, STEPS_PUNCTUATION, e);
 }
 
 static bool starts_with(struct span text, struct span with)
@@ -78,7 +78,7 @@ static int next_match(struct encoder *c, const struct step *s, struct span text,
                       size_t last, struct regex_match *m)
 {
     while (*from <= text.n) {
-        int rc = regex_find(s->regex, c->regex, text, *from, m, c->e);
+        int rc = regex_find(s->regex, &c->regex, text, *from, m, c->e);
         if (rc != 1)
             return rc;
         *from = m->end;
@@ -158,6 +158,15 @@ static void put_nmt(uint32_t cp, struct span s, struct buf *out)
         buf_append(out, s.p, s.n);
 }
 
+static void put_spelled_bytes(struct span text, struct buf *out)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        char spelled[4];
+        uint32_t cp = byte_level_spelling((unsigned char)text.p[i]);
+        buf_append(out, spelled, utf8_encode(cp, spelled));
+    }
+}
+
 static void strip(const struct step *s, struct span text, struct buf *out)
 {
     size_t begin = 0, end = 0;
@@ -199,6 +208,9 @@ static int normalize_step(struct encoder *c, const struct step *s, struct span t
         return 0;
     case STEP_NMT:
         filter(text, out, put_nmt);
+        return 0;
+    case STEP_SPELL_BYTES:
+        put_spelled_bytes(text, out);
         return 0;
     case STEP_CHARSMAP:
         charsmap_apply(&s->charsmap, text, out);
@@ -309,7 +321,7 @@ static int split(struct encoder *c, size_t i, struct span text, bool first)
 static int meta_space(struct encoder *c, size_t i, struct span text, bool first)
 {
     const struct step *s = &c->t->splitter.list[i];
-    struct buf *b = &c->texts[2 + i];
+    struct buf *b = &c->texts[TEXT_OF_STEPS + i];
     buf_reset(b);
     replace_blanks(text, s->text, b);
     bool wanted = s->prepend == PREPEND_ALWAYS || (s->prepend == PREPEND_FIRST && first);
@@ -327,7 +339,7 @@ static int meta_space(struct encoder *c, size_t i, struct span text, bool first)
 
 static int prefix_space(struct encoder *c, size_t i, struct span text, bool first)
 {
-    struct buf *b = &c->texts[2 + i];
+    struct buf *b = &c->texts[TEXT_OF_STEPS + i];
     if (text.n > 0 && text.p[0] == ' ')
         return split_step(c, i + 1, text, first);
     buf_reset(b);
@@ -339,13 +351,9 @@ static int prefix_space(struct encoder *c, size_t i, struct span text, bool firs
 
 static int spell_bytes(struct encoder *c, size_t i, struct span text, bool first)
 {
-    struct buf *b = &c->texts[2 + i];
+    struct buf *b = &c->texts[TEXT_OF_STEPS + i];
     buf_reset(b);
-    for (size_t k = 0; k < text.n; k++) {
-        char spelled[4];
-        uint32_t cp = byte_level_spelling((unsigned char)text.p[k]);
-        buf_append(b, spelled, utf8_encode(cp, spelled));
-    }
+    put_spelled_bytes(text, b);
     int rc = check_text(c, b);
     return rc ? rc : split_step(c, i + 1, (struct span){buf_str(b), b->len}, first);
 }

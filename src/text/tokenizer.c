@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define MAX_TOKENS    (TOKENIZER_TEXT_MAX + 2 * TOKENIZER_MAX_ENDS)
-#define N_TEXTS       (4 + TOKENIZER_MAX_STEPS)
 #define MAX_EXPANSION 12 /* of a text that is normalized or spelled differently */
 
 int tokens_push(struct tokens *list, int32_t id, struct err *e)
@@ -142,23 +141,6 @@ static int split_added(struct encoder *c, const struct trie *trie, struct span t
     return rc;
 }
 
-int tokenizer_index_added(struct tokenizer *t, struct err *e)
-{
-    struct trie_key *keys = mem_try_array(t->n_added + 1, sizeof(*keys), "the added tokens", e);
-    if (!keys)
-        return ERR_NOMEM;
-    int rc = 0;
-    for (int normalized = 0; normalized < 2 && !rc; normalized++) {
-        size_t n = 0;
-        for (size_t i = 0; i < t->n_added; i++)
-            if (t->added[i].normalized == normalized)
-                keys[n++] = (struct trie_key){vocab_text(&t->vocab, t->added[i].id), (int32_t)i};
-        rc = n ? trie_init(normalized ? &t->added_normalized : &t->added_raw, keys, n, e) : 0;
-    }
-    free(keys);
-    return rc;
-}
-
 /* -- encoding -- */
 
 static int normalize_and_split(struct encoder *c, struct span text, bool first)
@@ -176,37 +158,91 @@ static int push_all(struct encoder *c, const int32_t *ids, size_t n)
     return rc;
 }
 
+static void encoder_init(struct encoder *c, const struct tokenizer *t, struct err *e)
+{
+    *c = (struct encoder){.t = t, .e = e};
+    for (size_t i = 0; i < TOKENIZER_N_TEXTS; i++)
+        buf_init(&c->texts[i], MAX_EXPANSION * TOKENIZER_TEXT_MAX);
+}
+
+static void encoder_release(struct encoder *c)
+{
+    for (size_t i = 0; i < TOKENIZER_N_TEXTS; i++)
+        buf_release(&c->texts[i]);
+    regex_scratch_release(&c->regex);
+    bpe_scratch_release(&c->bpe);
+    tokens_release(&c->ids);
+    free(c->begin);
+    free(c->best);
+}
+
+/* What is no UTF-8 becomes U+FFFD, but for a model of bytes. */
+static int repair(struct encoder *c, struct span *text)
+{
+    struct buf *b = &c->texts[TEXT_REPAIRED];
+    if ((c->t->bytes && c->t->normalizer.n == 0) || unicode_is_valid(*text))
+        return 0;
+    unicode_repair(*text, b);
+    *text = (struct span){buf_str(b), b->len};
+    return buf_failed(b) ? err_set(c->e, ERR_NOMEM, "not enough memory to repair a text") : 0;
+}
+
 int tokenizer_encode(const struct tokenizer *t, struct span text, unsigned flags,
                      struct tokens *out, struct err *e)
 {
-    struct regex_scratch regex = {0};
-    struct buf texts[N_TEXTS];
-    struct encoder c = {
-        .t = t, .out = out, .flags = flags, .e = e, .regex = &regex, .texts = texts};
-    c.word = &texts[N_TEXTS - 2];
+    struct encoder c;
     if (text.n > TOKENIZER_TEXT_MAX)
         return err_set(e, ERR_ARG, "a text of %zu bytes is longer than the %zu supported", text.n,
                        TOKENIZER_TEXT_MAX);
-    for (size_t i = 0; i < N_TEXTS; i++)
-        buf_init(&texts[i], MAX_EXPANSION * TOKENIZER_TEXT_MAX);
-    if ((!t->bytes || t->normalizer.n > 0) && !unicode_is_valid(text)) {
-        unicode_repair(text, &texts[N_TEXTS - 1]);
-        text = (struct span){buf_str(&texts[N_TEXTS - 1]), texts[N_TEXTS - 1].len};
-    }
-    int rc = buf_failed(&texts[N_TEXTS - 1]) ? err_set(e, ERR_NOMEM, "not enough memory") : 0;
+    encoder_init(&c, t, e);
+    c.out = out;
+    c.flags = flags;
+    int rc = repair(&c, &text);
     if (!rc)
         rc = push_all(&c, t->before, t->n_before);
     if (!rc)
         rc = split_added(&c, &t->added_raw, text, true, normalize_and_split);
     if (!rc)
         rc = push_all(&c, t->after, t->n_after);
-    for (size_t i = 0; i < N_TEXTS; i++)
-        buf_release(&texts[i]);
-    regex_scratch_release(&regex);
-    bpe_scratch_release(&c.bpe);
-    tokens_release(&c.ids);
-    free(c.begin);
-    free(c.best);
+    encoder_release(&c);
+    return rc;
+}
+
+/* The text of an added token as it is looked for, in the arena if it is not its own. */
+static int added_text(struct encoder *c, struct tokenizer *t, const struct added *a,
+                      struct span *text)
+{
+    struct span normalized;
+    *text = vocab_text(&t->vocab, a->id);
+    if (!a->normalized || t->normalizer.n == 0 || !unicode_is_valid(*text))
+        return 0;
+    int rc = steps_normalize(c, *text, true, &normalized);
+    if (!rc)
+        *text = (struct span){arena_strndup(&t->arena, normalized.p, normalized.n), normalized.n};
+    return rc;
+}
+
+int tokenizer_index_added(struct tokenizer *t, struct err *e)
+{
+    struct trie_key *keys = mem_try_array(t->n_added + 1, sizeof(*keys), "the added tokens", e);
+    struct encoder c;
+    if (!keys)
+        return ERR_NOMEM;
+    encoder_init(&c, t, e);
+    int rc = 0;
+    for (int normalized = 0; normalized < 2 && !rc; normalized++) {
+        size_t n = 0;
+        for (size_t i = 0; i < t->n_added && !rc; i++) {
+            if (t->added[i].normalized != normalized)
+                continue;
+            keys[n].value = (int32_t)i;
+            rc = added_text(&c, t, &t->added[i], &keys[n++].text);
+        }
+        if (n > 0 && !rc)
+            rc = trie_init(normalized ? &t->added_normalized : &t->added_raw, keys, n, e);
+    }
+    encoder_release(&c);
+    free(keys);
     return rc;
 }
 

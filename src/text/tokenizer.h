@@ -34,6 +34,10 @@ void tokens_release(struct tokens *list);
 /* tokenizer.ggml.* of a GGUF file; nothing of it is borrowed. ERR_FORMAT names the key that is
  * wrong, ERR_UNSUPPORTED the model or pre-tokenizer that is unknown. */
 int tokenizer_from_gguf(struct tokenizer **t, const struct gguf *g, struct err *e);
+
+/* Hugging Face's tokenizer.json; `config` is the tokenizer_config.json beside it, which knows BOS
+ * and EOS, or empty. ERR_FORMAT and ERR_UNSUPPORTED name the part. */
+int tokenizer_from_json(struct tokenizer **t, struct span json, struct span config, struct err *e);
 void tokenizer_free(struct tokenizer *t);
 
 enum {

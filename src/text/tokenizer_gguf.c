@@ -15,8 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define META_WORDS META_SPACE "*[^" META_SPACE "]+|" META_SPACE "+"
-#define KEY(name)  "tokenizer.ggml." name
+#define KEY(name) "tokenizer.ggml." name
 
 /* Copies nothing: the strings of an array lie in the mapped file. gguf_parse() has checked that
  * they lie inside it. The caller frees the list. */
@@ -93,82 +92,6 @@ static int read_id(const struct tokenizer *t, const struct gguf *g, const char *
     return rc;
 }
 
-/* Marks what ends generation by its text, since few files say it (llama.cpp has the same list). */
-static void find_ends(struct tokenizer *t)
-{
-    static const char *const texts[] = {
-        "<|eot_id|>",
-        "<|im_end|>",
-        "<|end|>",
-        "<|return|>",
-        "<|call|>",
-        "<|flush|>",
-        "<|calls|>",
-        "<end_of_turn>",
-        "<|endoftext|>",
-        "</s>",
-        "<|eom_id|>",
-        "<EOT>",
-        "_<EOT>",
-        "[EOT]",
-        "[EOS]",
-        "<|end_of_text|>",
-        "<end_of_utterance>",
-        "<eos>",
-        "<turn|>",
-        "<|tool_response>",
-        "<｜end▁of▁sentence｜>",
-        "[e~[",
-        "<|content_model_end_sampling|>",
-        "<|fim_pad|>",
-        "<fim-pad>",
-        "<fim_pad>",
-        "<PAD>",
-        "[PAD]",
-        "<|fim_repo|>",
-        "<|repo_name|>",
-        "<fim-repo>",
-        "<REPO>",
-        "<reponame>",
-        "<|file_sep|>",
-    };
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        int32_t id = vocab_find(&t->vocab, texts[i], strlen(texts[i]));
-        if (id < 0)
-            continue;
-        t->end[id] = 1;
-        t->kind[id] = TOKEN_CONTROL;
-    }
-}
-
-static int32_t find_end(const struct tokenizer *t, const char *text)
-{
-    int32_t id = vocab_find(&t->vocab, text, strlen(text));
-    return id >= 0 && t->end[id] ? id : -1;
-}
-
-/* Texts that mean an end in one family, not in another. */
-static void correct_ends(struct tokenizer *t)
-{
-    int32_t end = find_end(t, "<|end|>"), s = find_end(t, "</s>");
-    bool call = find_end(t, "<|call|>") >= 0 || find_end(t, "<|calls|>") >= 0;
-    bool harmony = find_end(t, "<|return|>") >= 0 || find_end(t, "<|flush|>") >= 0;
-    if (end >= 0 && call && harmony) { /* it ends a message there, and another follows */
-        t->end[end] = 0;
-        t->kind[end] = TOKEN_USER;
-    }
-    if (s >= 0 && find_end(t, "<|tool_response>") >= 0) {
-        t->end[s] = 0;
-        t->kind[s] = TOKEN_NORMAL;
-    }
-    static const char *const parts[] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"};
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        int32_t id = vocab_find(&t->vocab, parts[i], strlen(parts[i]));
-        if (id >= 0)
-            t->kind[id] = TOKEN_USER; /* the harmony parser wants to see them */
-    }
-}
-
 static int read_specials(struct tokenizer *t, const struct gguf *g, struct err *e)
 {
     int32_t eot = -1, eom = -1;
@@ -183,8 +106,7 @@ static int read_specials(struct tokenizer *t, const struct gguf *g, struct err *
         rc = read_id(t, g, KEY("unknown_token_id"), &t->unknown, e);
     if (rc)
         return rc;
-    find_ends(t);
-    correct_ends(t);
+    tokenizer_find_ends(t, true);
     const int32_t ids[] = {t->eos, eot, eom};
     for (size_t i = 0; i < 3; i++)
         if (ids[i] >= 0)
@@ -212,7 +134,8 @@ static int add_specials(struct tokenizer *t, struct err *e)
     if (!t->added)
         return ERR_NOMEM;
     for (size_t i = 0; i < t->vocab.n; i++) {
-        bool special = t->kind[i] == TOKEN_CONTROL || t->kind[i] == TOKEN_UNKNOWN;
+        bool special = t->kind[i] == TOKEN_CONTROL || t->kind[i] == TOKEN_UNKNOWN ||
+                       t->kind[i] == TOKEN_VISIBLE;
         if (special || t->kind[i] == TOKEN_USER)
             t->added[t->n_added++] = (struct added){.id = (int32_t)i, .special = special};
     }
@@ -299,6 +222,7 @@ static int read_bpe(struct tokenizer *t, const struct gguf *g, const char *pre_n
                        pre_name);
     t->model = MODEL_BPE;
     t->bytes = !pre->meta_space;
+    t->spelling = t->bytes ? SPELLED_BYTES : SPELLED_BLANKS;
     t->byte_fallback = pre->meta_space;
     t->whole_words = pre->whole_words;
     if (pre->meta_space)
@@ -343,22 +267,6 @@ static int read_ranks(struct tokenizer *t, const struct gguf *g, struct err *e)
     return 0;
 }
 
-/* Does any token have a blank behind something else? If none has, merging never crosses the
- * beginning of a word, and words can be merged one by one, which is faster. */
-static bool blanks_begin_tokens(const struct vocab *v)
-{
-    for (size_t i = 0; i < v->n; i++) {
-        struct span s = vocab_text(v, (int32_t)i);
-        while (s.n >= 3 && memcmp(s.p, META_SPACE, 3) == 0) {
-            s.p += 3;
-            s.n -= 3;
-        }
-        if (memmem(s.p, s.n, META_SPACE, 3))
-            return false;
-    }
-    return true;
-}
-
 /* SentencePiece's BPE ("llama"). */
 static int read_sentencepiece(struct tokenizer *t, const struct gguf *g, struct err *e)
 {
@@ -381,8 +289,7 @@ static int read_sentencepiece(struct tokenizer *t, const struct gguf *g, struct 
                                                               .text = {META_SPACE, 3}};
     t->normalizer.list[t->normalizer.n++] = (struct step){.kind = STEP_REPLACE,
                                                           .text = {META_SPACE, 3}};
-    if (blanks_begin_tokens(&t->vocab))
-        rc = steps_add_split(&t->splitter, META_WORDS, e);
+    rc = tokenizer_split_at_blanks(t, e);
     return rc ? rc : read_ends(t, g, true, false, e);
 }
 
@@ -442,8 +349,8 @@ static int read_unigram(struct tokenizer *t, const struct gguf *g, struct err *e
     rc = read_specials(t, g, e);
     if (!rc)
         rc = read_scores(t, g, e);
-    if (!rc && blanks_begin_tokens(&t->vocab))
-        rc = steps_add_split(&t->splitter, META_WORDS, e);
+    if (!rc)
+        rc = tokenizer_split_at_blanks(t, e);
     return rc ? rc : read_ends(t, g, false, true, e);
 }
 

@@ -9,14 +9,13 @@
 #define LAR_TEXT_TOKENIZER_PARTS_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "text/bpe.h"
 #include "text/charsmap.h"
 #include "text/regex.h"
 #include "text/tokenizer.h"
 #include "text/trie.h"
 #include "text/unicode.h"
-
-struct buf;
 
 #define TOKENIZER_MAX_STEPS 16             /* of the normalizer, and of the splitter */
 #define TOKENIZER_MAX_ENDS  8              /* tokens before a text, and after it */
@@ -29,7 +28,8 @@ enum token_kind {
     TOKEN_CONTROL,
     TOKEN_USER,
     TOKEN_UNUSED,
-    TOKEN_BYTE
+    TOKEN_BYTE,
+    TOKEN_VISIBLE, /* control, but the reader of the text wants to see it */
 };
 
 /* A token looked for in the text before anything else. */
@@ -97,6 +97,14 @@ enum model_kind {
     MODEL_WORDPIECE, /* the longest token that fits, again and again */
 };
 
+/* How the tokens spell what they stand for. */
+enum spelling {
+    SPELLED_BLANKS,    /* U+2581 for a blank */
+    SPELLED_BYTES,     /* a character for every byte, as GPT-2 has it */
+    SPELLED_WORDPIECE, /* words after a blank, what goes on in a word after inner_prefix */
+    SPELLED_SUFFIX,    /* char_suffix at the end of a word, where a blank follows */
+};
+
 struct tokenizer {
     struct arena arena;
     struct vocab vocab;  /* as the file spells them; with `bytes`, as what they stand for */
@@ -112,7 +120,9 @@ struct tokenizer {
     bool byte_fallback; /* characters without a token become the tokens of their bytes */
     bool whole_words;   /* a word that is a token is not merged */
     bool fuse_unknown;  /* several unknown characters in a row are one token */
-    bool strip_first_space;
+    enum spelling spelling;
+    bool clean_up;          /* SPELLED_WORDPIECE: no blank before punctuation */
+    bool strip_first_space; /* of a text put together */
     struct bpe bpe;
     uint32_t *rank;                        /* [n] of MODEL_TEXTS */
     double *score;                         /* [n] of MODEL_UNIGRAM, log probabilities */
@@ -127,6 +137,14 @@ struct tokenizer {
     size_t n_before, n_after;
 };
 
+/* Scratch texts of an encoder: two of the normalizer, one per step of the splitter, then: */
+enum {
+    TEXT_OF_STEPS = 2,
+    TEXT_OF_WORD = 2 + TOKENIZER_MAX_STEPS,
+    TEXT_REPAIRED,
+    TOKENIZER_N_TEXTS
+};
+
 /* One call of tokenizer_encode(). */
 struct encoder {
     const struct tokenizer *t;
@@ -134,12 +152,10 @@ struct encoder {
     unsigned flags;
     struct err *e;
     struct bpe_scratch bpe;
-    struct regex_scratch *regex;
-    struct buf *texts; /* scratch: two of the normalizer, one per step, one of the model,
-                        * one of tokenizer.c */
+    struct regex_scratch regex;
+    struct buf texts[TOKENIZER_N_TEXTS];
     struct tokens ids; /* scratch of one word */
     uint32_t *begin;   /* [cap of ids + 1] */
-    struct buf *word;  /* scratch of models */
     struct best *best; /* [n_best] scratch of MODEL_UNIGRAM */
     size_t n_best;
 };
@@ -152,6 +168,7 @@ void steps_release(struct steps *s);
 
 /* A step that isolates the matches of a pattern. */
 int steps_add_split(struct steps *s, const char *pattern, struct err *e);
+#define STEPS_PUNCTUATION "[\\p{P}!-/:-@\\[-`{-~]" /* as BERT means it */
 /* BERT's normalizer and splitter. */
 void steps_add_bert_normalizer(struct steps *s, bool clean, bool chinese, bool accents,
                                bool lowercase);
@@ -172,10 +189,16 @@ int byte_level_byte(uint32_t cp);
 /* Fills pieces and byte_id from the vocabulary and its kinds. */
 int tokenizer_make_pieces(struct tokenizer *t, struct err *e);
 
+/* Marks what ends generation by its text, since few files say it: only special tokens, or any. */
+void tokenizer_find_ends(struct tokenizer *t, bool any);
+
+/* Makes the splitter cut before blanks where that changes nothing but the speed. */
+int tokenizer_split_at_blanks(struct tokenizer *t, struct err *e);
+
 /* MODEL_UNIGRAM: makes the trie and the unknown score from kinds and scores. */
 int tokenizer_index_unigram(struct tokenizer *t, struct err *e);
 
-/* Makes the tries of t->added. */
+/* Makes the tries of t->added; everything else is made. */
 int tokenizer_index_added(struct tokenizer *t, struct err *e);
 
 #endif

@@ -27,13 +27,13 @@ static int32_t longest(struct encoder *c, struct span prefix, struct span text, 
         return -1;
     if (n > v->longest - prefix.n)
         n = v->longest - prefix.n;
-    buf_reset(c->word);
-    buf_append(c->word, prefix.p, prefix.n);
-    buf_append(c->word, text.p, n);
-    for (; n > 0 && !buf_failed(c->word); n--) {
+    buf_reset(&c->texts[TEXT_OF_WORD]);
+    buf_append(&c->texts[TEXT_OF_WORD], prefix.p, prefix.n);
+    buf_append(&c->texts[TEXT_OF_WORD], text.p, n);
+    for (; n > 0 && !buf_failed(&c->texts[TEXT_OF_WORD]); n--) {
         if (n < text.n && ((unsigned char)text.p[n] & 0xc0) == 0x80)
             continue; /* inside a character */
-        int32_t id = vocab_find(v, buf_str(c->word), prefix.n + n);
+        int32_t id = vocab_find(v, buf_str(&c->texts[TEXT_OF_WORD]), prefix.n + n);
         if (id >= 0) {
             *len = n;
             return id;

@@ -1,4 +1,5 @@
 /* words.c - the BPE models of a tokenizer: the ids of one word (tokenizer_parts.h). */
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/utf8.h"
 #include "text/tokenizer_parts.h"
@@ -59,6 +60,21 @@ size_t model_put_unknown(const struct tokenizer *t, struct span symbol, int32_t 
     return n;
 }
 
+/* The token of the character at word[at, at + n), with what it is spelled with at its place. */
+static int32_t find_character(struct encoder *c, struct span word, size_t at, size_t n)
+{
+    const struct tokenizer *t = c->t;
+    struct span before = at > 0 ? t->char_prefix : (struct span){"", 0};
+    struct span after = at + n == word.n ? t->char_suffix : (struct span){"", 0};
+    if (before.n == 0 && after.n == 0)
+        return vocab_find(&t->vocab, word.p + at, n);
+    buf_reset(&c->texts[TEXT_OF_WORD]);
+    buf_append(&c->texts[TEXT_OF_WORD], before.p, before.n);
+    buf_append(&c->texts[TEXT_OF_WORD], word.p + at, n);
+    buf_append(&c->texts[TEXT_OF_WORD], after.p, after.n);
+    return vocab_find(&t->vocab, buf_str(&c->texts[TEXT_OF_WORD]), c->texts[TEXT_OF_WORD].len);
+}
+
 /* The symbols that merging begins with: bytes or characters. With merges by text, those that are
  * no tokens are -1 for now, since they may become one with their neighbours. */
 static size_t first_symbols(struct encoder *c, struct span word)
@@ -71,7 +87,7 @@ static size_t first_symbols(struct encoder *c, struct span word)
             utf8_decode(word.p + i, word.n - i, &taken);
         symbol.n = taken;
         int32_t id = t->bytes ? t->byte_id[(unsigned char)word.p[i]]
-                              : vocab_find(&t->vocab, symbol.p, symbol.n);
+                              : find_character(c, word, i, taken);
         c->begin[n] = (uint32_t)i;
         if (id >= 0 || t->model == MODEL_TEXTS)
             c->ids.ids[n++] = id;
