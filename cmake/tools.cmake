@@ -15,6 +15,9 @@ foreach(dir tools bench)
             RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/${dir})
     endforeach()
 endforeach()
+foreach(test ${LAR_LANGUAGE_TESTS}) # their models are written by it
+    add_dependencies(${test} tools_random_gguf)
+endforeach()
 # examples/<name>.c use the library as any other program does: its header and nothing else.
 file(GLOB examples CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/examples/*.c)
 foreach(source ${examples})

@@ -13,7 +13,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 static bool given(const struct sampling_source *f, enum option id)
@@ -37,15 +36,6 @@ static int blame(const struct sampling_source *f, enum option id, struct err *e)
     return e->code;
 }
 
-/* 32 bits, as other programs show and accept them. */
-static uint64_t random_seed(void)
-{
-    uint32_t seed = 0;
-    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
-        seed = (uint32_t)getpid();
-    return seed;
-}
-
 static int read_seeds(struct sampling *s, const struct sampling_source *f, struct err *e)
 {
     if (given(f, OPTION_SEED)) {
@@ -60,7 +50,7 @@ static int read_seeds(struct sampling *s, const struct sampling_source *f, struc
         return 0;
     }
     s->seeds = (struct seeds){mem_alloc(sizeof(uint64_t)), 1};
-    s->seeds.v[0] = f->from->has_seed ? f->from->seed : random_seed();
+    s->seeds.v[0] = f->from->has_seed ? f->from->seed : seeds_random();
     return 0;
 }
 

@@ -6,6 +6,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 /* A whole decimal number at *p, which moves behind it. */
 static bool take(const char **p, uint64_t *v)
@@ -58,4 +60,12 @@ void seeds_release(struct seeds *s)
 {
     free(s->v);
     *s = (struct seeds){0};
+}
+
+uint64_t seeds_random(void)
+{
+    uint32_t seed = 0;
+    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+        seed = (uint32_t)getpid();
+    return seed;
 }

@@ -16,4 +16,7 @@ struct seeds {
 bool seeds_parse(struct seeds *s, const char *text);
 void seeds_release(struct seeds *s);
 
+/* 32 bits by chance, as other programs show and accept them. */
+uint64_t seeds_random(void);
+
 #endif

@@ -5,7 +5,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "cli/interrupt.h"
+#include "cli/input.h"
 #include "cli/message.h"
 #include "cli/model_hash.h"
 #include "cli/model_path.h"
@@ -14,12 +14,10 @@
 #include "pipeline/image_model.h"
 #include "pipeline/imagine_recipe.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MAX_PROMPT (1u << 20)
 #define LEAST_SIDE 64
@@ -30,24 +28,6 @@ static const char *text_of(const struct options *o, enum option id)
 }
 
 /* ---- before the model ---- */
-
-static int read_standard_input(struct buf *b, struct err *e)
-{
-    char chunk[4096];
-    ssize_t n;
-    while ((n = read(STDIN_FILENO, chunk, sizeof(chunk))) != 0) {
-        if (n < 0 && atomic_load(interrupt_flag()))
-            return err_set(e, ERR_CANCELLED, "cancelled");
-        if (n < 0 && errno != EINTR)
-            return err_set(e, ERR_IO, "standard input: reading the prompt failed: %s",
-                           strerror(errno));
-        if (n > 0)
-            buf_append(b, chunk, (size_t)n);
-    }
-    while (b->len > 0 && (b->data[b->len - 1] == '\n' || b->data[b->len - 1] == '\r'))
-        b->data[--b->len] = '\0';
-    return 0;
-}
 
 static int read_prompt(struct settings *s, const struct options *o, struct err *e)
 {
@@ -63,12 +43,13 @@ static int read_prompt(struct settings *s, const struct options *o, struct err *
                        "at dusk");
     buf_init(&b, MAX_PROMPT);
     if (o->n_operands == 1 && strcmp(o->operands[0], "-") == 0)
-        rc = read_standard_input(&b, e);
+        rc = input_read("-", &b, "the prompt", e);
     else
         for (int i = 0; i < o->n_operands; i++)
             buf_printf(&b, "%s%s", i ? " " : "", o->operands[i]);
     if (!rc && buf_failed(&b))
         rc = err_set(e, ERR_ARG, "the prompt is longer than 1 MiB; shorten it");
+    input_trim(&b);
     s->prompt = mem_strdup(buf_str(&b));
     buf_release(&b);
     return rc;

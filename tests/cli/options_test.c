@@ -84,6 +84,18 @@ static void test_help_and_version(void **state)
     options_release(&o);
 }
 
+/* Does an option of this name or letter belong to the command? Letters mean different things. */
+static bool has(int command, const char *name, char letter)
+{
+    for (int i = 0; i < N_OPTION; i++) {
+        const struct option_row *row = &option_rows[i];
+        bool same = letter ? row->letter == letter : strcmp(row->name, name) == 0;
+        if (same && (row->commands & (1u << command)))
+            return true;
+    }
+    return false;
+}
+
 /* Any option of any command, with a good value, long and short. */
 static void test_every_option(void **state)
 {
@@ -107,6 +119,8 @@ static void test_every_option(void **state)
                     *w++ = value;
                 for (int k = 0; k < command_rows[c].least; k++)
                     *w++ = "x";
+                if (!belongs && has(c, row->name, form ? row->letter : '\0'))
+                    continue;
                 int rc = parse(&o, &e, words);
                 if (rc != (belongs ? 0 : ERR_ARG))
                     fail_msg("lar %s %s: %d %s", words[0], words[1], rc, e.text);

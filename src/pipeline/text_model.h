@@ -1,0 +1,36 @@
+/* text_model.h - a language model with all that its files say: weights, vocabulary and
+ * the settings its makers recommend. A GGUF file or a Hugging Face folder.
+ *
+ * Immutable once open: any thread may read it.
+ */
+#ifndef LAR_PIPELINE_TEXT_MODEL_H
+#define LAR_PIPELINE_TEXT_MODEL_H
+
+#include "models/language.h"
+#include "text/token_pieces.h"
+#include "text/token_sampler.h"
+#include "text/tokenizer.h"
+
+#include <stddef.h>
+
+struct checkpoint;
+struct err;
+
+struct text_model {
+    struct checkpoint *file;
+    struct language_model *language;
+    struct tokenizer *tokenizer;
+    char *name;                          /* general.name, else the file's */
+    struct token_sampler_params sampler; /* Lar's defaults, over them the files' */
+    struct token_pieces pieces;          /* for constraints */
+};
+
+/* Errors name the file and what is missing. *m is NULL then. */
+int text_model_open(struct text_model **m, const char *path, struct err *e);
+void text_model_close(struct text_model *m); /* NULL is fine */
+
+/* The tokens of a text as it is, with what the model wants before it (BOS). */
+int text_model_tokenize(const struct text_model *m, const char *text, size_t n, struct tokens *out,
+                        struct err *e);
+
+#endif
