@@ -1,7 +1,8 @@
-# tools/<name>.c and bench/<name>.c are one program each; they may use the hash weights and op rows
-# of tests/support.
+# tools/<name>.c and bench/<name>.c are one program each; they may use the hash weights, op rows and
+# llama2.c's files of tests/support.
 add_library(lar_hash_weights STATIC ${CMAKE_SOURCE_DIR}/tests/support/hash_checkpoint.c
-    ${CMAKE_SOURCE_DIR}/tests/support/hash_weights.c ${CMAKE_SOURCE_DIR}/tests/support/op_rows.c)
+    ${CMAKE_SOURCE_DIR}/tests/support/hash_weights.c ${CMAKE_SOURCE_DIR}/tests/support/llama2c.c
+    ${CMAKE_SOURCE_DIR}/tests/support/op_rows.c)
 target_include_directories(lar_hash_weights PUBLIC ${CMAKE_SOURCE_DIR}/tests)
 target_link_libraries(lar_hash_weights PUBLIC lar_core)
 foreach(dir tools bench)
