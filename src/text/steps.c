@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/utf8.h"
+#include "text/pretokenizers.h"
 #include "text/regex.h"
 #include "text/tokenizer_parts.h"
 
@@ -20,6 +21,14 @@ int steps_add_split(struct steps *s, const char *pattern, struct err *e)
     *step = (struct step){.kind = STEP_SPLIT, .behavior = SPLIT_ISOLATED};
     int rc = regex_new(&step->regex, (struct span){pattern, strlen(pattern)}, false, e);
     s->n += !rc;
+    return rc;
+}
+
+int steps_add_pretokenizer(struct steps *s, const struct pretokenizer *pre, struct err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; i < PRETOKENIZER_MAX_PATTERNS && pre->patterns[i] && !rc; i++)
+        rc = steps_add_split(s, pre->patterns[i], e);
     return rc;
 }
 

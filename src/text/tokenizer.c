@@ -58,7 +58,28 @@ void tokenizer_free(struct tokenizer *t)
     free(t);
 }
 
+int tokenizer_reserve(struct tokenizer *t, struct err *e)
+{
+    t->kind = mem_try_array(t->vocab.n, 1, "the tokens", e);
+    t->end = mem_try_array(t->vocab.n, 1, "the tokens", e);
+    return t->kind && t->end ? 0 : ERR_NOMEM;
+}
+
 /* -- added tokens -- */
+
+int tokenizer_add_by_kind(struct tokenizer *t, struct err *e)
+{
+    t->added = mem_try_array(t->vocab.n + 1, sizeof(*t->added), "the special tokens", e);
+    if (!t->added)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < t->vocab.n; i++) {
+        bool special = t->kind[i] == TOKEN_CONTROL || t->kind[i] == TOKEN_UNKNOWN ||
+                       t->kind[i] == TOKEN_VISIBLE;
+        if (special || t->kind[i] == TOKEN_USER)
+            t->added[t->n_added++] = (struct added){.id = (int32_t)i, .special = special};
+    }
+    return tokenizer_index_added(t, e);
+}
 
 /* The code point that ends at `end`, or 0 at the beginning of the text. */
 static uint32_t before(struct span text, size_t end)

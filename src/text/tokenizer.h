@@ -38,6 +38,11 @@ int tokenizer_from_gguf(struct tokenizer **t, const struct gguf *g, struct err *
 /* Hugging Face's tokenizer.json; `config` is the tokenizer_config.json beside it, which knows BOS
  * and EOS, or empty. ERR_FORMAT and ERR_UNSUPPORTED name the part. */
 int tokenizer_from_json(struct tokenizer **t, struct span json, struct span config, struct err *e);
+
+/* The tokenizer of a model: a GGUF file; a Hugging Face folder with tokenizer.json, with vocab.json
+ * and merges.txt, with vocab.txt (BERT) or with SentencePiece's tokenizer.model; or one of the
+ * files tokenizer.json, *.model, *.tiktoken. Errors name the file. */
+int tokenizer_open(struct tokenizer **t, const char *path, struct err *e);
 void tokenizer_free(struct tokenizer *t);
 
 enum {

@@ -128,20 +128,6 @@ static int read_ends(struct tokenizer *t, const struct gguf *g, bool add_bos, bo
     return rc;
 }
 
-static int add_specials(struct tokenizer *t, struct err *e)
-{
-    t->added = mem_try_array(t->vocab.n + 1, sizeof(*t->added), "the special tokens", e);
-    if (!t->added)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < t->vocab.n; i++) {
-        bool special = t->kind[i] == TOKEN_CONTROL || t->kind[i] == TOKEN_UNKNOWN ||
-                       t->kind[i] == TOKEN_VISIBLE;
-        if (special || t->kind[i] == TOKEN_USER)
-            t->added[t->n_added++] = (struct added){.id = (int32_t)i, .special = special};
-    }
-    return tokenizer_index_added(t, e);
-}
-
 /* Phi-3's special tokens take the blanks after them, which its GGUF files do not say. */
 static void strip_after_specials(struct tokenizer *t, const struct gguf *g)
 {
@@ -155,20 +141,6 @@ static void strip_after_specials(struct tokenizer *t, const struct gguf *g)
 }
 
 /* -- models -- */
-
-static struct step *add_step(struct steps *s, enum step_kind kind)
-{
-    s->list[s->n] = (struct step){.kind = kind, .text = {META_SPACE, 3}};
-    return &s->list[s->n++];
-}
-
-static int add_patterns(struct tokenizer *t, const struct pretokenizer *pre, struct err *e)
-{
-    int rc = 0;
-    for (size_t i = 0; i < PRETOKENIZER_MAX_PATTERNS && pre->patterns[i] && !rc; i++)
-        rc = steps_add_split(&t->splitter, pre->patterns[i], e);
-    return rc;
-}
 
 /* One "left right" of tokenizer.ggml.merges; a merge of or into what is no token is left out, as
  * it can never be done. */
@@ -228,7 +200,7 @@ static int read_bpe(struct tokenizer *t, const struct gguf *g, const char *pre_n
     if (pre->meta_space)
         t->normalizer.list[t->normalizer.n++] = (struct step){.kind = STEP_REPLACE,
                                                               .text = {META_SPACE, 3}};
-    int rc = add_patterns(t, pre, e);
+    int rc = steps_add_pretokenizer(&t->splitter, pre, e);
     if (!rc)
         rc = read_merges(t, g, e);
     if (!rc)
@@ -238,120 +210,59 @@ static int read_bpe(struct tokenizer *t, const struct gguf *g, const char *pre_n
     return rc ? rc : read_ends(t, g, pre->add_bos, false, e);
 }
 
-/* Orders floats as unsigned integers, the largest first. */
-static uint32_t rank_of(float score)
-{
-    uint32_t bits;
-    score += 0.0f; /* -0 is 0 */
-    memcpy(&bits, &score, sizeof(bits));
-    return bits & 0x80000000u ? bits : 0x7fffffffu - bits;
-}
-
-static int read_ranks(struct tokenizer *t, const struct gguf *g, struct err *e)
+/* The scores as floats; the caller frees them. */
+static int read_scores(const struct tokenizer *t, const struct gguf *g, float **scores,
+                       struct err *e)
 {
     const struct gguf_value *v;
     int rc = find_per_token(g, KEY("scores"), t->vocab.n, &v, e);
     if (rc)
         return rc;
-    t->rank = mem_try_array(t->vocab.n + 1, sizeof(*t->rank), "the scores", e);
-    if (!t->rank)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < t->vocab.n; i++) {
-        double score = 0;
-        bool merges = t->kind[i] == TOKEN_NORMAL || t->kind[i] == TOKEN_USER ||
-                      t->kind[i] == TOKEN_UNUSED;
-        if (v && (!gguf_num_at(v, i, &score) || isnan(score)))
+    *scores = mem_try_array(t->vocab.n, sizeof(**scores), "the scores", e);
+    for (size_t i = 0; i < t->vocab.n && *scores && v; i++) {
+        double score;
+        if (!gguf_num_at(v, i, &score))
             return err_set(e, ERR_FORMAT, KEY("scores") ": element %zu is no number", i);
-        t->rank[i] = merges ? rank_of((float)score) : UINT32_MAX;
+        (*scores)[i] = (float)score;
     }
-    return 0;
+    return *scores ? 0 : ERR_NOMEM;
 }
 
-/* SentencePiece's BPE ("llama"). */
-static int read_sentencepiece(struct tokenizer *t, const struct gguf *g, struct err *e)
-{
-    bool prefix = true;
-    t->model = MODEL_TEXTS;
-    t->byte_fallback = true;
-    t->bos = 1;
-    t->eos = 2;
-    t->unknown = 0;
-    int rc = gguf_bool(g, KEY("add_space_prefix"), &prefix, e);
-    if (!rc)
-        rc = read_specials(t, g, e);
-    if (!rc)
-        rc = read_ranks(t, g, e);
-    if (rc)
-        return rc;
-    t->strip_first_space = prefix;
-    if (prefix)
-        t->normalizer.list[t->normalizer.n++] = (struct step){.kind = STEP_PREPEND,
-                                                              .text = {META_SPACE, 3}};
-    t->normalizer.list[t->normalizer.n++] = (struct step){.kind = STEP_REPLACE,
-                                                          .text = {META_SPACE, 3}};
-    rc = tokenizer_split_at_blanks(t, e);
-    return rc ? rc : read_ends(t, g, true, false, e);
-}
-
-/* The scores and the trie of Unigram. */
-static int read_scores(struct tokenizer *t, const struct gguf *g, struct err *e)
-{
-    const struct gguf_value *v;
-    int rc = find_per_token(g, KEY("scores"), t->vocab.n, &v, e);
-    if (rc)
-        return rc;
-    t->score = mem_try_array(t->vocab.n, sizeof(*t->score), "the scores", e);
-    if (!t->score)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < t->vocab.n; i++)
-        if (v && (!gguf_num_at(v, i, &t->score[i]) || isnan(t->score[i])))
-            return err_set(e, ERR_FORMAT, KEY("scores") ": element %zu is no number", i);
-    return tokenizer_index_unigram(t, e);
-}
-
-static int add_charsmap(struct tokenizer *t, const struct gguf *g, struct err *e)
+static int find_charsmap(const struct gguf *g, struct span *data, struct err *e)
 {
     const struct gguf_value *v = gguf_find(g, KEY("precompiled_charsmap"));
     if (!v)
         return 0;
     if (!v->array || (v->type != GGUF_I8 && v->type != GGUF_U8))
         return err_set(e, ERR_FORMAT, KEY("precompiled_charsmap") ": not an array of bytes");
-    struct span data = {(const char *)v->data, v->size};
-    return charsmap_init(&add_step(&t->normalizer, STEP_CHARSMAP)->charsmap, &t->arena, data, e);
+    *data = (struct span){(const char *)v->data, v->size};
+    return 0;
 }
 
-/* SentencePiece's Unigram ("t5"). */
-static int read_unigram(struct tokenizer *t, const struct gguf *g, struct err *e)
+/* SentencePiece's BPE ("llama") or Unigram ("t5"). */
+static int read_sentencepiece(struct tokenizer *t, const struct gguf *g, bool unigram,
+                              struct err *e)
 {
-    bool prefix = false, collapse = false;
-    t->model = MODEL_UNIGRAM;
-    t->eos = 1;
-    t->unknown = 2;
-    t->fuse_unknown = true;
-    int rc = add_charsmap(t, g, e);
+    struct sentencepiece s = {.unigram = unigram, .prefix = !unigram};
+    float *scores = NULL;
+    t->bos = unigram ? -1 : 1;
+    t->eos = unigram ? 1 : 2;
+    t->unknown = unigram ? 2 : 0;
+    t->byte_fallback = !unigram;
+    int rc = gguf_bool(g, KEY("add_space_prefix"), &s.prefix, e);
     if (!rc)
-        rc = gguf_bool(g, KEY("add_space_prefix"), &prefix, e);
+        rc = gguf_bool(g, KEY("remove_extra_whitespaces"), &s.collapse, e);
     if (!rc)
-        rc = gguf_bool(g, KEY("remove_extra_whitespaces"), &collapse, e);
-    if (!rc && collapse) {
-        struct step *strip = add_step(&t->normalizer, STEP_STRIP);
-        strip->left = strip->right = true;
-        struct step *replace = add_step(&t->normalizer, STEP_REPLACE);
-        replace->text = (struct span){" ", 1};
-        rc = regex_new(&replace->regex, (struct span){" +", 2}, false, e);
-    }
-    if (rc)
-        return rc;
-    t->strip_first_space = prefix;
-    if (prefix)
-        add_step(&t->normalizer, STEP_PREPEND);
-    add_step(&t->normalizer, STEP_REPLACE);
-    rc = read_specials(t, g, e);
+        rc = find_charsmap(g, &s.charsmap, e);
     if (!rc)
-        rc = read_scores(t, g, e);
+        rc = read_specials(t, g, e);
     if (!rc)
-        rc = tokenizer_split_at_blanks(t, e);
-    return rc ? rc : read_ends(t, g, false, true, e);
+        rc = read_scores(t, g, &scores, e);
+    s.scores = scores;
+    if (!rc)
+        rc = tokenizer_make_sentencepiece(t, &s, e);
+    free(scores);
+    return rc ? rc : read_ends(t, g, !unigram, unigram, e);
 }
 
 /* BERT's WordPiece ("bert"): the converter writes "▁the" for "the" and "ing" for "##ing". */
@@ -396,9 +307,9 @@ static int read_model(struct tokenizer *t, const struct gguf *g, struct err *e)
     if (strcmp(model, "gemma4") == 0)
         return read_bpe(t, g, "gemma4", e);
     if (strcmp(model, "llama") == 0)
-        return read_sentencepiece(t, g, e);
+        return read_sentencepiece(t, g, false, e);
     if (strcmp(model, "t5") == 0)
-        return read_unigram(t, g, e);
+        return read_sentencepiece(t, g, true, e);
     if (strcmp(model, "bert") == 0)
         return read_wordpiece(t, g, e);
     return err_set(e, ERR_UNSUPPORTED,
@@ -417,9 +328,8 @@ static int read_vocab(struct tokenizer *t, const struct gguf *g, struct err *e)
     free(tokens);
     if (rc)
         return rc;
-    t->kind = mem_try_array(n, 1, "the tokens", e);
-    t->end = mem_try_array(n, 1, "the tokens", e);
-    return t->kind && t->end ? read_kinds(t, g, e) : ERR_NOMEM;
+    rc = tokenizer_reserve(t, e);
+    return rc ? rc : read_kinds(t, g, e);
 }
 
 int tokenizer_from_gguf(struct tokenizer **out, const struct gguf *g, struct err *e)
@@ -432,7 +342,7 @@ int tokenizer_from_gguf(struct tokenizer **out, const struct gguf *g, struct err
     if (!rc)
         rc = tokenizer_make_pieces(t, e);
     if (!rc)
-        rc = add_specials(t, e);
+        rc = tokenizer_add_by_kind(t, e);
     if (!rc)
         strip_after_specials(t, g);
     if (rc) {

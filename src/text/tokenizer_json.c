@@ -116,10 +116,9 @@ static int read_vocab(struct tokenizer *t, const json_t *root, struct err *e)
     if (rc)
         return rc;
     t->byte_fallback = json_flag(model, "byte_fallback", false);
-    t->kind = mem_try_array(t->vocab.n, 1, "the tokens", e);
-    t->end = mem_try_array(t->vocab.n, 1, "the tokens", e);
-    if (!t->kind || !t->end)
-        return ERR_NOMEM;
+    rc = tokenizer_reserve(t, e);
+    if (rc)
+        return rc;
     for (size_t i = 0; i < t->vocab.n && t->byte_fallback; i++)
         if (is_byte_token(vocab_text(&t->vocab, (int32_t)i)))
             t->kind[i] = TOKEN_BYTE;
@@ -381,22 +380,30 @@ static int read_root(struct tokenizer *t, const json_t *root, const json_t *conf
     return rc ? rc : tokenizer_index_added(t, e);
 }
 
-int tokenizer_from_json(struct tokenizer **out, struct span json, struct span config, struct err *e)
+int tokenizer_from_root(struct tokenizer **out, const json_t *root, const json_t *config,
+                        struct err *e)
 {
-    struct json_doc doc = {0}, more = {0};
     struct tokenizer *t = mem_alloc(sizeof(*t));
+    int rc = read_root(t, root, config, e);
     *out = NULL;
-    int rc = json_doc_parse(&doc, FILE_NAME, json.p, json.n, e);
-    if (!rc && config.n > 0)
-        rc = json_doc_parse(&more, "tokenizer_config.json", config.p, config.n, e);
-    if (!rc)
-        rc = read_root(t, doc.root, more.root, e);
-    json_doc_release(&doc);
-    json_doc_release(&more);
     if (rc) {
         tokenizer_free(t);
         return rc;
     }
     *out = t;
     return 0;
+}
+
+int tokenizer_from_json(struct tokenizer **t, struct span json, struct span config, struct err *e)
+{
+    struct json_doc doc = {0}, more = {0};
+    *t = NULL;
+    int rc = json_doc_parse(&doc, FILE_NAME, json.p, json.n, e);
+    if (!rc && config.n > 0)
+        rc = json_doc_parse(&more, "tokenizer_config.json", config.p, config.n, e);
+    if (!rc)
+        rc = tokenizer_from_root(t, doc.root, more.root, e);
+    json_doc_release(&doc);
+    json_doc_release(&more);
+    return rc;
 }

@@ -17,4 +17,8 @@ int steps_read_normalizer(struct tokenizer *t, const struct json_t *normalizer, 
 int steps_read_splitter(struct tokenizer *t, const struct json_t *pre_tokenizer, struct err *e);
 int steps_read_decoder(struct tokenizer *t, const struct json_t *decoder, struct err *e);
 
+/* tokenizer_from_json() of parsed files; `config` may be NULL. */
+int tokenizer_from_root(struct tokenizer **t, const struct json_t *root,
+                        const struct json_t *config, struct err *e);
+
 #endif

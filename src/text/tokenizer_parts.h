@@ -21,6 +21,8 @@
 #define TOKENIZER_MAX_ENDS  8              /* tokens before a text, and after it */
 #define META_SPACE          "\xe2\x96\x81" /* U+2581, SentencePiece's blank */
 
+struct pretokenizer;
+
 /* Of one token; GGUF's tokenizer.ggml.token_type counts in this order, from 1. */
 enum token_kind {
     TOKEN_NORMAL,
@@ -168,6 +170,7 @@ void steps_release(struct steps *s);
 
 /* A step that isolates the matches of a pattern. */
 int steps_add_split(struct steps *s, const char *pattern, struct err *e);
+int steps_add_pretokenizer(struct steps *s, const struct pretokenizer *pre, struct err *e);
 #define STEPS_PUNCTUATION "[\\p{P}!-/:-@\\[-`{-~]" /* as BERT means it */
 /* BERT's normalizer and splitter. */
 void steps_add_bert_normalizer(struct steps *s, bool clean, bool chinese, bool accents,
@@ -188,6 +191,28 @@ int byte_level_byte(uint32_t cp);
 
 /* Fills pieces and byte_id from the vocabulary and its kinds. */
 int tokenizer_make_pieces(struct tokenizer *t, struct err *e);
+
+/* A SentencePiece model as GGUF's metadata or its own file describe it; everything is borrowed.
+ * The vocabulary and its kinds are read already. */
+struct sentencepiece {
+    const float *scores; /* [n] */
+    bool unigram;        /* else BPE */
+    bool prefix;         /* a blank before the text */
+    bool collapse;       /* no blanks at the ends, one elsewhere */
+    struct span charsmap;
+};
+int tokenizer_make_sentencepiece(struct tokenizer *t, const struct sentencepiece *s, struct err *e);
+
+/* A SentencePiece model file (tokenizer.model); tiktoken's, of lines "base64 rank", whose words
+ * the pre-tokenizer of this name cuts. */
+int tokenizer_from_sentencepiece(struct tokenizer **t, struct span file, struct err *e);
+int tokenizer_from_tiktoken(struct tokenizer **t, struct span file, const char *pre, struct err *e);
+
+/* Memory for kinds and ends of the vocabulary; all tokens are normal ones. */
+int tokenizer_reserve(struct tokenizer *t, struct err *e);
+
+/* Added tokens from kinds: control and unknown ones are special, those of the user are not. */
+int tokenizer_add_by_kind(struct tokenizer *t, struct err *e);
 
 /* Marks what ends generation by its text, since few files say it: only special tokens, or any. */
 void tokenizer_find_ends(struct tokenizer *t, bool any);

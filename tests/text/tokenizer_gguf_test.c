@@ -89,10 +89,43 @@ static void vectors_of_real_vocabularies(void **state)
         test_skip("no gguf-vocab in the shared data");
 }
 
+/* Vectors whose vocabulary is here in another form: Qwen 2.5's files, tiktoken's o200k. */
+static void vectors_of_other_files(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"qwen2", "tokenizers/qwen2.5"},
+        {"deepseek-r1-qwen", "tokenizers/qwen2.5"},
+        {"gpt-4o", "tokenizers/tiktoken/o200k_base.tiktoken"},
+    };
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char inp_name[160], out_name[160];
+        struct tokenizer *t;
+        struct err e = {0};
+        snprintf(inp_name, sizeof(inp_name), "gguf-vocab/ggml-vocab-%s.gguf.inp", rows[i][0]);
+        snprintf(out_name, sizeof(out_name), "gguf-vocab/ggml-vocab-%s.gguf.out", rows[i][0]);
+        char *path = test_shared(rows[i][1]);
+        char *inp = test_shared(inp_name), *out = test_shared(out_name);
+        if (path && inp && out) {
+            assert_ok(tokenizer_open(&t, path, &e), e);
+            check_vectors(t, inp, out);
+            tokenizer_free(t);
+            n++;
+        }
+        free(path);
+        free(inp);
+        free(out);
+    }
+    if (n == 0)
+        test_skip("no gguf-vocab in the shared data");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors_of_real_vocabularies),
+        cmocka_unit_test(vectors_of_other_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
