@@ -261,8 +261,9 @@ static void read_rope_gguf(struct source *s, struct language_config *c)
     struct rope_params *r = &c->rope;
     snprintf(key, sizeof(key), "%s.rope.scaling.type", s->arch);
     const char *type = gguf_str(s->gguf, key);
-    r->scaling = type ? scaling_of(s, type) : ROPE_PLAIN;
-    r->factor = number_gguf(s, "rope.scaling.factor", 1, some);
+    r->scaling = type ? scaling_of(s, type) : ROPE_LINEAR;
+    r->factor = number_gguf(s, "rope.scale_linear", 1, some); /* of old files */
+    r->factor = number_gguf(s, "rope.scaling.factor", r->factor, some);
     r->n_ctx_orig = number_gguf(s, "rope.scaling.original_context_length", c->p.n_ctx_train, some);
     r->beta_fast = number_gguf(s, "rope.scaling.yarn_beta_fast", 32, some);
     r->beta_slow = number_gguf(s, "rope.scaling.yarn_beta_slow", 1, some);

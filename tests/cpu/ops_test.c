@@ -432,6 +432,29 @@ static void test_rows_range(void **state)
     }
 }
 
+/* The same goes for experts, and memory for their rows may be short at any step. */
+static void test_experts_faults(void **state)
+{
+    static const struct op_row row = {.kind = OP_EXPERTS, {5, 3}, {2, 4, 3}, .param = 2};
+    struct op_case c;
+    struct err e = {0};
+    (void)state;
+    assert_ok(op_case_init(&c, &row, DTYPE_F32, &e), e);
+    op_case_fill(&c, 1);
+    for (int i = 1; i <= 4; i++) {
+        mem_fail_nth(i);
+        assert_int_equal(tape_run(c.tape, backends[0][0], &e), ERR_NOMEM);
+        mem_fail_nth(0);
+        assert_err(e, ERR_NOMEM, "expert");
+        e = (struct err){0};
+        assert_ok(tape_run(c.tape, backends[0][0], &e), e);
+    }
+    ((int32_t *)c.src[1]->data)[1] = 2;
+    assert_int_not_equal(tape_run(c.tape, backends[0][0], &e), 0);
+    assert_err(e, ERR_FORMAT, "z has no expert 2");
+    op_case_release(&c);
+}
+
 /* What the tiles have no room for is refused with a sentence, before anything is computed. */
 static void test_unsupported(void **state)
 {
@@ -463,6 +486,11 @@ static void test_no_memory(void **state)
         {.kind = OP_GROUPNORM, {1, 3, 3, 4}, .param = 2},
         {.kind = OP_LAYERNORM, {2, 8}},
         {.kind = OP_ROWS, {2}, {3, 8}},
+        {.kind = OP_RMSNORM, {2, 8}},
+        {.kind = OP_ROPE, {2, 8}, {2, 4}, .param = 2},
+        {.kind = OP_TOP_K, {2, 8}, .param = 2},
+        {.kind = OP_GATES, {2, 8}, {2, 3}},
+        {.kind = OP_MIX, {2, 3, 8}, {2, 3}},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -491,6 +519,7 @@ int main(void)
 #undef OP
         cmocka_unit_test(test_nan),
         cmocka_unit_test(test_rows_range),
+        cmocka_unit_test(test_experts_faults),
         cmocka_unit_test(test_unsupported),
         cmocka_unit_test(test_no_memory),
     };

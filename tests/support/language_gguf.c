@@ -76,19 +76,25 @@ static double head_size(const struct work *w)
     return d > 0 ? d : number(w->config, "hidden_size") / number(w->config, "num_attention_heads");
 }
 
-static float *new_tensor(struct work *w, const char *name, int n_dim, const int64_t *dim)
+static void *new_typed(struct work *w, enum dtype type, const char *name, int n_dim,
+                       const int64_t *dim)
 {
     struct file_tensor *t = &w->tensors[w->n++];
-    size_t n = 1;
-    *t = (struct file_tensor){.type = DTYPE_F32, .n_dim = n_dim};
+    int64_t n = 1;
+    *t = (struct file_tensor){.type = type, .n_dim = n_dim};
     t->name = arena_strdup(&w->arena, name);
-    t->type_name = "F32";
+    t->type_name = dtype_name(type);
     for (int i = 0; i < n_dim; i++)
-        n *= (size_t)(t->dim[i] = dim[i]);
-    t->size = n * sizeof(float);
-    float *data = arena_alloc(&w->arena, t->size);
-    t->data = (const void *)data;
+        n *= t->dim[i] = dim[i];
+    t->size = dtype_row_size(type, n);
+    void *data = arena_alloc(&w->arena, t->size);
+    t->data = data;
     return data;
+}
+
+static float *new_tensor(struct work *w, const char *name, int n_dim, const int64_t *dim)
+{
+    return new_typed(w, DTYPE_F32, name, n_dim, dim);
 }
 
 static void put_factors(struct work *w, const char *name, const json_t *list)
@@ -250,9 +256,48 @@ static bool add_turned(struct work *w, const struct ckpt_tensor *t)
     return true;
 }
 
+/* Elements 32 b .. 32 b + 32: E2M1 numbers in pairs of nibbles, times a power of two. */
+static void unpack(const unsigned char *blocks, const unsigned char *scales, int64_t b, float *out)
+{
+    static const float levels[16] = {0, .5f,  1,  1.5f,  2,  3,  4,  6,
+                                     0, -.5f, -1, -1.5f, -2, -3, -4, -6};
+    for (int i = 0; i < 32; i++)
+        out[i] = ldexpf(levels[blocks[16 * b + i / 2] >> i % 2 * 4 & 15], scales[b] - 127);
+}
+
+/* gpt-oss as published: [n_expert, rows, k / 32] blocks, rows of gate and up in turn, and scales.
+ */
+static bool add_packed(struct work *w, const struct ckpt_tensor *t)
+{
+    const char *ffn = strstr(t->name, "ffn_"), *end = strrchr(t->name, '.');
+    if (strcmp(end, ".blocks") != 0)
+        return strcmp(end, ".scales") == 0;
+    char name[64];
+    bool both = strstr(ffn, "gate_up");
+    int64_t rows = t->dim[1] / (both ? 2 : 1), per_row = t->dim[2];
+    snprintf(name, sizeof(name), "%.*s.scales", (int)(end - t->name), t->name);
+    const unsigned char *scales = checkpoint_find(w->file, name)->data;
+    for (int side = 0; side < (both ? 2 : 1); side++) {
+        int64_t dim[3] = {t->dim[0], rows, 32 * per_row};
+        snprintf(name, sizeof(name), "%.*sffn_%s_exps.weight", (int)(ffn - t->name), t->name,
+                 !both  ? "down"
+                 : side ? "up"
+                        : "gate");
+        char *out = new_typed(w, DTYPE_MXFP4, name, 3, dim);
+        for (int64_t i = 0; i < dim[0] * rows * per_row;
+             i++, out += dtype_row_size(DTYPE_MXFP4, 32)) {
+            float x[32];
+            int64_t row = i / per_row;
+            unpack(t->data, scales, (both ? 2 * row + side : row) * per_row + i % per_row, x);
+            quant_from_f32(DTYPE_MXFP4, x, out, 32);
+        }
+    }
+    return true;
+}
+
 static void add_tensor(struct work *w, const struct ckpt_tensor *t)
 {
-    if (add_expert(w, t) || add_turned(w, t))
+    if (add_expert(w, t) || add_packed(w, t) || add_turned(w, t))
         return;
     const float *in = values_of(w, t);
     float *out = new_tensor(w, t->name, t->n_dim, t->dim);

@@ -8,7 +8,8 @@
 struct checkpoint;
 struct err;
 
-/* The tensors of the checkpoint are in a plain type; they are written as f32. */
+/* The tensors of the checkpoint are in a plain type; they are written as f32. Experts in MXFP4
+ * stay so. */
 int language_gguf_write(const struct checkpoint *file, const char *path, struct err *e);
 
 #endif

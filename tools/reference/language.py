@@ -4,7 +4,8 @@
 Each case is a tiny language model of transformers with hash weights (rounded to F16), saved in the form
 its published checkpoints have; the manifest lists the tensors of that form below `language.`. The data:
 tokens [n], logits [n, n_vocab] after each of them, a sample of every layer's result (`stage/blk.<i>`) and
-the greedy continuation of 64 tokens after the first `prompt` tokens.
+the greedy continuation of 64 tokens after the first `prompt` tokens. gpt-oss with MXFP4 experts has its
+weights in a file of its own.
 """
 
 import json
@@ -19,6 +20,7 @@ import torch
 import transformers as T
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 import hash_weights
 
@@ -73,6 +75,9 @@ CASES = {
                                         partial_rotary_factor=0.75, original_max_position_embeddings=8)}),
     "smollm3": (T.SmolLM3Config, {"num_hidden_layers": 5}),
     "olmo2": (T.Olmo2Config, {}),
+    "gpt-oss-mxfp4": (T.GptOssConfig, {"head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 2,
+                                       "num_hidden_layers": 2, "vocab_size": 96, "intermediate_size": 32,
+                                       "sliding_window": 9, "max_position_embeddings": 131072}),
     "gpt-oss": (T.GptOssConfig, {"head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 2,
                                  "sliding_window": 9, "max_position_embeddings": 131072}),
 }
@@ -90,12 +95,37 @@ def published(model):
 
 def load(shapes, config):
     """The model with hash weights, through a folder as one would be downloaded."""
-    weights = {k: hash_weights.weight("language." + k, s).astype(np.float32) for k, s in shapes.items()}
+    return load_weights({k: hash_weights.weight("language." + k, s).astype(np.float32) for k, s in shapes.items()},
+                        config)
+
+
+def load_weights(weights, config):
     with tempfile.TemporaryDirectory() as folder:
         save_file(weights, folder + "/model.safetensors", {"format": "pt"})
         (pathlib.Path(folder) / "config.json").write_text(json.dumps(config))
         return T.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32,
                                                       attn_implementation="eager").eval()
+
+
+def packed(shapes, config):
+    """gpt-oss as it is published: its experts' weights as MXFP4 blocks and scales. The tensors of the file
+    and the model with what transformers makes of them."""
+    tensors, weights = {}, {}
+    for name, shape in shapes.items():
+        weights[name] = hash_weights.weight("language." + name, shape)
+        tensors[name] = weights[name]
+        if not name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            continue
+        n_expert, k, rows = shape
+        u = hash_weights.signed_unit("language." + name, 0, n_expert * rows * k) + 1
+        blocks = (u * 128).astype(np.uint8).reshape(n_expert, rows, k // 32, 32)[..., :16].copy()
+        scales = (122 + u[: n_expert * rows * k // 32] * 1.5).astype(np.uint8).reshape(blocks.shape[:-1])
+        tensors[name + "_blocks"], tensors[name + "_scales"] = blocks, scales
+        del tensors[name]
+        weights[name] = convert_moe_packed_tensors(torch.from_numpy(blocks), torch.from_numpy(scales),
+                                                   dtype=torch.float32).contiguous().numpy()
+        assert weights[name].shape == shape
+    return tensors, load_weights({k: v.astype(np.float32) for k, v in weights.items()}, config)
 
 
 def sample(x):
@@ -116,13 +146,26 @@ def greedy(model, tokens):
     return ids[len(tokens):], gap
 
 
+def write_manifest(case, shapes, config):
+    lines = [f"# The tiny {case} model of tools/reference/language.py.",
+             "#config language " + json.dumps(config, separators=(",", ":"))]
+    lines += [" ".join(["language." + name, *map(str, shape)]) for name, shape in shapes.items()]
+    (DATA / "manifests" / f"language-{case}.txt").write_text("\n".join(lines) + "\n")
+
+
 def make(case):
     kind, more = CASES[case]
     torch.manual_seed(0)
     model = T.AutoModelForCausalLM.from_config(kind(**{**SIZES, **more}))
     shapes, config = published(model)
-    model = load(shapes, config)
-    tensors, stages = {}, []
+    tensors, stages, published_as = {}, [], {"manifest": f"manifests/language-{case}.txt"}
+    if case.endswith("mxfp4"):
+        file, model = packed(shapes, config)
+        published_as = {"weights": f"models/language-{case}-weights.safetensors"}
+        save_file(file, DATA / published_as["weights"], {"config": json.dumps(config)})
+    else:
+        model = load(shapes, config)
+        write_manifest(case, shapes, config)
 
     def watch(i):
         def hook(_module, _inputs, output):
@@ -133,7 +176,7 @@ def make(case):
 
     hooks = [layer.register_forward_hook(watch(i)) for i, layer in enumerate(model.model.layers)]
     u = (hash_weights.signed_unit("input.tokens", 0, N_TOKENS) + 1) / 2
-    tokens = (u * SIZES["vocab_size"]).astype(np.int32)
+    tokens = (u * config["vocab_size"]).astype(np.int32)
     with torch.no_grad():
         tensors["output.logits"] = model(torch.from_numpy(tokens[None].astype(np.int64))).logits[0].numpy().copy()
         for hook in hooks:
@@ -145,12 +188,7 @@ def make(case):
     tensors["input.tokens"] = tokens
     tensors["output.greedy"] = np.array(ids, np.int32)
     path = DATA / "models" / f"language-{case}.safetensors"
-    save_file(tensors, path, {"manifest": f"manifests/language-{case}.txt", "stages": json.dumps(stages),
-                              "prompt": str(prompt)})
-    lines = [f"# The tiny {case} model of tools/reference/language.py.",
-             "#config language " + json.dumps(config, separators=(",", ":"))]
-    lines += [" ".join(["language." + name, *map(str, shape)]) for name, shape in shapes.items()]
-    (DATA / "manifests" / f"language-{case}.txt").write_text("\n".join(lines) + "\n")
+    save_file(tensors, path, {**published_as, "stages": json.dumps(stages), "prompt": str(prompt)})
     print(f"{case}: {path.stat().st_size} bytes, logits {tensors['output.logits'].std():.3f}, "
           f"gap {gap:.2g}, {len(set(ids))} different tokens")
 
