@@ -23,6 +23,7 @@
 #ifndef LAR_H
 #define LAR_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -57,7 +58,8 @@ struct lar;
 LAR_API int lar_open(struct lar **lar, int n_threads, struct lar_error *e);
 LAR_API void lar_close(struct lar *lar);                /* after its models; NULL is fine */
 LAR_API const char *lar_backend(const struct lar *lar); /* "cpu-avx512bf16" */
-/* Ends the running lar_draw() within a step with LAR_ERR_CANCELLED; does nothing otherwise. */
+/* Ends the running lar_draw() or lar_generate() within a step with LAR_ERR_CANCELLED; does nothing
+ * otherwise. */
 LAR_API void lar_cancel(struct lar *lar);
 
 /* ---- pictures ---- */
@@ -178,6 +180,72 @@ LAR_API int lar_picture_write(const char *path, const struct lar_picture *p, con
 /* Enlarges a picture with an ESRGAN model's file by the model's factor. Release `out`. */
 LAR_API int lar_upscale(struct lar *lar, const char *model, const struct lar_picture *in,
                         struct lar_picture *out, struct lar_error *e);
+
+/* ---- text ---- */
+
+/* A language model: a GGUF file or a Hugging Face folder. It uses `lar` until it is closed. What it
+ * evaluated stays cached, so a conversation that goes on is not evaluated anew. */
+struct lar_text_model;
+struct lar_text_options {
+    int n_ctx;              /* tokens of prompt and answer; 0: the model's, up to 4096 */
+    const char *cache_type; /* of keys and values: "f16", "q8_0", "q4_0"; NULL: f16 */
+};
+/* `o` may be NULL. */
+LAR_API int lar_text_model_open(struct lar_text_model **m, struct lar *lar, const char *path,
+                                const struct lar_text_options *o, struct lar_error *e);
+LAR_API void lar_text_model_close(struct lar_text_model *m); /* NULL is fine */
+LAR_API const char *lar_text_model_name(const struct lar_text_model *m);
+
+/* The tokens of a text, with what the model wants before it; special tokens that are spelled out
+ * count as such if `special`. Up to `max` of them are written; the result is how many there are, or
+ * a LAR_ERR_*. */
+LAR_API int lar_tokenize(const struct lar_text_model *m, const char *text, int special,
+                         int32_t *ids, int max, struct lar_error *e);
+/* The text of tokens, NUL-terminated, cut to `size` bytes; the result is its whole length without
+ * the NUL. */
+LAR_API int lar_detokenize(const struct lar_text_model *m, const int32_t *ids, int n, char *text,
+                           size_t size);
+
+struct lar_message {
+    const char *role; /* "system", "user", "assistant" */
+    const char *content;
+};
+
+enum lar_finish { LAR_FINISH_STOP, LAR_FINISH_LENGTH };
+
+/* What lar_generate() did. */
+struct lar_generated {
+    enum lar_finish finish; /* the model, a stop string or a format ended it; or it got too long */
+    int n_prompt, n_cached; /* tokens; cached ones were not evaluated */
+    int n_generated;
+    double prompt_seconds, generation_seconds;
+};
+
+/* What to answer: messages through the model's chat template, or a prompt as it is.
+ * lar_generate_init() fills in the model's own defaults. Everything is borrowed until
+ * lar_generate() returns. */
+struct lar_generate {                   /* NOLINT(clang-analyzer-optin.performance.Padding) */
+    const struct lar_message *messages; /* [n_messages] */
+    int n_messages;
+    const char *prompt; /* in place of messages: the model goes on with it */
+    int max_tokens;     /* of the answer; < 0: until the context is full */
+    double temperature; /* 0: always the likeliest token */
+    int top_k;          /* 0: all */
+    double top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
+    uint64_t seed;           /* the same seed gives the same answer */
+    const char *const *stop; /* texts that end the answer; they do not belong to it */
+    int n_stop;
+
+    /* New text of the answer, whole characters, NUL-terminated, borrowed for the call. Called in
+     * the thread of lar_generate(); a result other than 0 ends it with LAR_ERR_CANCELLED. */
+    int (*on_text)(const char *text, size_t n, void *ctx);
+    void *ctx;
+};
+
+LAR_API void lar_generate_init(struct lar_generate *g, const struct lar_text_model *m);
+/* `result` may be NULL; it is also filled in when the answer was cancelled. */
+LAR_API int lar_generate(struct lar_text_model *m, const struct lar_generate *g,
+                         struct lar_generated *result, struct lar_error *e);
 
 #ifdef __cplusplus
 }

@@ -9,7 +9,9 @@
 
 struct backend;
 struct err;
+struct generator;
 struct image_model;
+struct text_model;
 
 struct lar {
     struct backend *backend; /* owned */
@@ -20,6 +22,12 @@ struct lar_image_model {
     struct lar *lar; /* borrowed */
     struct image_model *model;
     char *name; /* owned */
+};
+
+struct lar_text_model {
+    struct lar *lar; /* borrowed */
+    struct text_model *model;
+    struct generator *generator;
 };
 
 /* Passes a failure on, unless the caller has one already. Returns rc. */

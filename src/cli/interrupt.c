@@ -40,6 +40,13 @@ const atomic_bool *interrupt_flag(void)
     return &flag;
 }
 
+void interrupt_clear(void)
+{
+    int was = SIGINT;
+    if (atomic_compare_exchange_strong(&signal_number, &was, 0))
+        atomic_store(&flag, false);
+}
+
 int interrupt_exit_code(int code)
 {
     int number = atomic_load(&signal_number);

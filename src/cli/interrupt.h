@@ -15,6 +15,9 @@ void interrupt_begin(void);
 /* True once a signal came. */
 const atomic_bool *interrupt_flag(void);
 
+/* What Ctrl-C was to end has ended, and the program goes on; other signals still end it. */
+void interrupt_clear(void);
+
 /* 128 + the signal that came, as shells count; `code` when none did. */
 int interrupt_exit_code(int code);
 

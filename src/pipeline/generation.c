@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "pipeline/text_model.h"
+#include "text/constraint.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -143,10 +144,15 @@ static void shift(struct generation *x)
 
 static int choose(struct generation *x, float *logits, struct token_choice *c, struct err *e)
 {
-    int rc = token_sampler_pick(x->sampler, logits, NULL, c, e);
+    int rc = 0;
+    if (x->allowed)
+        rc = constraint_mask(x->r.constraint, x->allowed, e);
     if (!rc)
-        token_sampler_accept(x->sampler, c->id);
-    return rc;
+        rc = token_sampler_pick(x->sampler, logits, x->allowed, c, e);
+    if (rc)
+        return rc;
+    token_sampler_accept(x->sampler, c->id);
+    return x->allowed ? constraint_accept(x->r.constraint, c->id, e) : 0;
 }
 
 /* Tells the token and its text; the stop string that it completed, or NULL. */
@@ -180,6 +186,8 @@ void generation_take(struct generation *x, float *logits)
     const char *stop = tell(x, &c);
     if (stop)
         generation_end(x, GENERATE_STOP, stop, NULL);
+    else if (x->allowed && constraint_done(x->r.constraint))
+        generation_end(x, GENERATE_STOP, NULL, NULL);
     else if (x->r.max_tokens >= 0 && x->timings.n_generated >= x->r.max_tokens)
         generation_end(x, GENERATE_LENGTH, NULL, NULL);
     else if (x->n_tokens == x->n_ctx && !x->r.shift)

@@ -1,11 +1,14 @@
 /* text_model.c - see text_model.h. */
 #include "pipeline/text_model.h"
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "format/checkpoint.h"
 #include "format/weights.h"
+#include "text/chat.h"
+#include "text/token_trie.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +21,30 @@ static const struct gguf *gguf_of(const struct checkpoint *file)
     return w->n_files > 0 && w->files[0]->is_gguf ? &w->files[0]->gguf : NULL;
 }
 
+/* tokenizer.json and tokenizer_config.json; the latter may be missing. */
+static int tokenizer_from_folder(struct tokenizer **t, const char *folder, struct err *e)
+{
+    char *json = file_join(folder, "tokenizer.json");
+    char *config = file_join(folder, "tokenizer_config.json");
+    struct file_map a = {0}, b = {0};
+    int rc = file_map_open(&a, json, e);
+    if (!rc && file_exists(config))
+        rc = file_map_open(&b, config, e);
+    if (!rc)
+        rc = tokenizer_from_json(t, (struct span){(const char *)a.data, a.size},
+                                 (struct span){(const char *)b.data, b.size}, e);
+    file_map_close(&a);
+    file_map_close(&b);
+    free(json);
+    free(config);
+    return rc;
+}
+
 static int open_tokenizer(struct text_model *m, const char *path, struct err *e)
 {
     const struct gguf *g = gguf_of(m->file);
-    if (!g)
-        return err_set(e, ERR_UNSUPPORTED, "%s: a folder", path);
-    int rc = tokenizer_from_gguf(&m->tokenizer, g, e);
+    int rc = g ? tokenizer_from_gguf(&m->tokenizer, g, e)
+               : tokenizer_from_folder(&m->tokenizer, m->folder, e);
     if (rc)
         err_prefix(e, "%s", path);
     return rc;
@@ -56,6 +77,30 @@ static int list_pieces(struct text_model *m, struct err *e)
         n_bytes[i] = (uint32_t)s.n;
     }
     return 0;
+}
+
+/* ---- chat template ---- */
+
+/* The spelling of a special token as a string; heap, or NULL. */
+static char *spelling(const struct text_model *m, int32_t id)
+{
+    struct span s = tokenizer_piece(m->tokenizer, id);
+    return id >= 0 ? mem_strndup(s.p, s.n) : NULL;
+}
+
+static int open_chat(struct text_model *m, const char *path, struct err *e)
+{
+    const struct gguf *g = gguf_of(m->file);
+    char *bos = spelling(m, tokenizer_bos(m->tokenizer));
+    char *eos = spelling(m, tokenizer_eos(m->tokenizer));
+    struct chat_tokens tokens = {bos, eos};
+    int rc = g ? chat_template_from_gguf(&m->chat, g, &tokens, e)
+               : chat_template_from_folder(&m->chat, m->folder, &tokens, e);
+    if (rc)
+        err_prefix(e, "%s", path);
+    free(bos);
+    free(eos);
+    return rc;
 }
 
 /* ---- opening ---- */
@@ -97,6 +142,8 @@ int text_model_open(struct text_model **out, const char *path, struct err *e)
 {
     struct text_model *m = mem_alloc(sizeof(*m));
     *out = NULL;
+    pthread_mutex_init(&m->lock, NULL);
+    m->folder = file_is_dir(path) ? mem_strdup(path) : file_folder(path);
     int rc = checkpoint_open(&m->file, path, e);
     if (!rc)
         rc = language_open(&m->language, m->file, e);
@@ -106,6 +153,8 @@ int text_model_open(struct text_model **out, const char *path, struct err *e)
         rc = check_vocabulary(m, path, e);
     if (!rc)
         rc = list_pieces(m, e);
+    if (!rc)
+        rc = open_chat(m, path, e);
     if (rc) {
         text_model_close(m);
         return rc;
@@ -123,10 +172,14 @@ void text_model_close(struct text_model *m)
     free((void *)m->pieces.bytes);
     free((void *)m->pieces.n_bytes);
     free((void *)m->pieces.control);
+    token_trie_free(m->trie);
+    pthread_mutex_destroy(&m->lock);
+    chat_template_free(m->chat);
     tokenizer_free(m->tokenizer);
     language_close(m->language);
     checkpoint_close(m->file);
     free(m->name);
+    free(m->folder);
     free(m);
 }
 
@@ -137,4 +190,36 @@ int text_model_tokenize(const struct text_model *m, const char *text, size_t n, 
 {
     return tokenizer_encode(m->tokenizer, (struct span){text, n}, TOKENIZE_SPECIAL | TOKENIZE_ENDS,
                             out, e);
+}
+
+static bool begins_with(const struct buf *text, struct span s)
+{
+    return s.n > 0 && text->len >= s.n && memcmp(text->data, s.p, s.n) == 0;
+}
+
+int text_model_chat(const struct text_model *m, const struct chat_request *r, struct tokens *out,
+                    struct err *e)
+{
+    struct buf text;
+    unsigned flags = TOKENIZE_SPECIAL;
+    buf_init(&text, TOKENIZER_TEXT_MAX);
+    int rc = chat_render(m->chat, r, &text, e);
+    if (!rc && buf_failed(&text))
+        rc = err_set(e, ERR_ARG, "the conversation is longer than %zu MiB",
+                     TOKENIZER_TEXT_MAX >> 20);
+    if (!begins_with(&text, tokenizer_piece(m->tokenizer, tokenizer_bos(m->tokenizer))))
+        flags |= TOKENIZE_ENDS;
+    if (!rc)
+        rc = tokenizer_encode(m->tokenizer, (struct span){buf_str(&text), text.len}, flags, out, e);
+    buf_release(&text);
+    return rc;
+}
+
+int text_model_trie(struct text_model *m, const struct token_trie **trie, struct err *e)
+{
+    pthread_mutex_lock(&m->lock);
+    int rc = m->trie ? 0 : token_trie_new(&m->trie, &m->pieces, e);
+    *trie = m->trie;
+    pthread_mutex_unlock(&m->lock);
+    return rc;
 }

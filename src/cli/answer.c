@@ -1,0 +1,229 @@
+/* answer.c - see answer.h. */
+#include "cli/answer.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "cli/answer_options.h"
+#include "cli/interrupt.h"
+#include "cli/markdown.h"
+#include "cli/message.h"
+#include "cli/options.h"
+#include "cli/seeds.h"
+#include "cli/terminal.h"
+#include "cpu/cpu.h"
+#include "engine/store.h"
+#include "pipeline/generate.h"
+#include "pipeline/text_model.h"
+#include "text/chat.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_ANSWER ((size_t)64 << 20)
+
+/* One answer on its way to the terminal. */
+struct printing {
+    bool terminal;
+    struct markdown markdown; /* of a terminal */
+    struct buf shown;         /* scratch */
+    struct buf all;           /* the answer so far */
+    enum generate_finish finish;
+    struct generate_timings timings;
+    double first; /* when the first token came */
+    struct err e; /* of writing, or of the generator */
+};
+
+/* ---- opening ---- */
+
+static int open_generator(struct answerer *a, struct err *e)
+{
+    const struct option_value *v = a->o->value;
+    struct generator_options g;
+    generator_options_init(&g, a->backend, a->model);
+    if (a->options.num_ctx > 0)
+        g.n_ctx = a->options.num_ctx;
+    if (v[OPTION_CACHE_TYPE].given)
+        g.cache_type = dtype_from_name(v[OPTION_CACHE_TYPE].text);
+    g.exact = v[OPTION_EXACT].given;
+    return generator_new(&a->generator, &g, e);
+}
+
+int answerer_open(struct answerer *a, const struct options *o, const char *model, struct err *e)
+{
+    const struct option_value *threads = &o->value[OPTION_THREADS];
+    char *path = NULL;
+    *a = (struct answerer){.o = o, .opened = clock_seconds()};
+    int rc = store_weights(model, &path, e);
+    if (!rc)
+        rc = text_model_open(&a->model, path, e);
+    free(path);
+    if (!rc)
+        rc = cpu_backend_new(&a->backend, threads->given ? (int)threads->whole : 0, NULL, e);
+    if (!rc)
+        rc = answer_options(a, e);
+    if (!rc)
+        rc = open_generator(a, e);
+    if (!rc)
+        answerer_clear(a);
+    return rc;
+}
+
+void answerer_close(struct answerer *a)
+{
+    generator_free(a->generator);
+    text_form_release(&a->form);
+    text_options_release(&a->options);
+    free(a->bias);
+    text_model_close(a->model);
+    backend_free(a->backend);
+    json_decref(a->messages);
+    *a = (struct answerer){0};
+}
+
+static void add_message(struct answerer *a, const char *role, const char *text, size_t n)
+{
+    json_array_append_new(a->messages, json_pack("{s:s, s:s%}", "role", role, "content", text, n));
+}
+
+void answerer_clear(struct answerer *a)
+{
+    const struct option_value *system = &a->o->value[OPTION_SYSTEM];
+    json_decref(a->messages);
+    a->messages = json_array();
+    if (system->given)
+        add_message(a, "system", system->text, strlen(system->text));
+}
+
+/* ---- answering ---- */
+
+static void print(struct printing *p, const char *text, size_t n)
+{
+    buf_append(&p->all, text, n);
+    buf_reset(&p->shown);
+    if (p->terminal)
+        markdown_put(&p->markdown, text, n, &p->shown);
+    else
+        buf_append(&p->shown, text, n);
+    if (p->shown.len > 0 && !p->e.code)
+        message_out(buf_str(&p->shown), p->shown.len, &p->e);
+}
+
+static void on_event(const struct generate_event *ev, void *ctx)
+{
+    struct printing *p = ctx;
+    if (!(p->first > 0))
+        p->first = clock_seconds();
+    print(p, ev->text, ev->n_text);
+    if (!ev->end)
+        return;
+    p->finish = ev->finish;
+    p->timings = ev->timings;
+    if (ev->error)
+        err_set(&p->e, ev->error->code, "%s", ev->error->text);
+}
+
+static void say_speed(const char *what, int n, double seconds)
+{
+    message_note("%-6s %6d tokens  %8.3f s  %8.2f tokens/s", what, n, seconds,
+                 seconds > 0 ? n / seconds : 0);
+}
+
+/* The first token is the prompt's, so the generation's time is that of the others. */
+static void say_timings(const struct answerer *a, const struct printing *p)
+{
+    const struct generate_timings *t = &p->timings;
+    if (t->n_cached > 0)
+        message_note("cached %6d tokens", t->n_cached);
+    say_speed("prompt", t->n_prompt - t->n_cached, t->prompt);
+    say_speed("answer", t->n_generated > 1 ? t->n_generated - 1 : 0, t->generation);
+    message_note("first token %.3f s after the start", p->first - a->opened);
+}
+
+/* Ends the line on a terminal, where the shell's prompt comes next. */
+static void finish(struct answerer *a, struct printing *p)
+{
+    buf_reset(&p->shown);
+    if (p->terminal)
+        markdown_end(&p->markdown, &p->shown);
+    if (p->all.len > 0 && p->all.data[p->all.len - 1] != '\n')
+        buf_append_char(&p->shown, '\n');
+    if (!p->e.code)
+        message_out(buf_str(&p->shown), p->shown.len, &p->e);
+    if (a->o->value[OPTION_VERBOSE].given)
+        say_timings(a, p);
+}
+
+static int answer(struct answerer *a, const struct tokens *prompt, struct printing *p,
+                  struct err *e)
+{
+    struct generate_request r;
+    int id;
+    generate_request_init(&r, a->model);
+    r.prompt = prompt->ids;
+    r.n_prompt = (int)prompt->n;
+    r.sampler = a->options.sampler;
+    if (!a->options.seeded)
+        r.sampler.seed = seeds_random();
+    r.constraint = a->form.constraint;
+    r.stop = (const char *const *)a->options.stop;
+    r.n_stop = a->options.n_stop;
+    r.max_tokens = a->options.num_predict;
+    r.cancel = interrupt_flag();
+    r.on_event = on_event;
+    r.ctx = p;
+    p->terminal = isatty(STDOUT_FILENO);
+    markdown_init(&p->markdown,
+                  p->terminal && terminal_is_capable(STDOUT_FILENO) && !terminal_no_color());
+    buf_init(&p->shown, MAX_ANSWER);
+    buf_init(&p->all, MAX_ANSWER);
+    int rc = generator_add(a->generator, &r, &id, e);
+    if (rc)
+        return rc;
+    text_form_reset(&a->form);
+    while (generator_step(a->generator) > 0)
+        if (p->e.code) /* nobody reads it any more */
+            generator_cancel(a->generator, id);
+    finish(a, p);
+    if (p->e.code)
+        return err_set(e, p->e.code, "%s", p->e.text);
+    return p->finish == GENERATE_CANCELLED ? err_set(e, ERR_CANCELLED, "cancelled") : 0;
+}
+
+static void release(struct printing *p)
+{
+    buf_release(&p->shown);
+    buf_release(&p->all);
+}
+
+int answerer_continue(struct answerer *a, const char *text, struct err *e)
+{
+    struct tokens prompt = {0};
+    struct printing p = {0};
+    int rc = text_model_tokenize(a->model, text, strlen(text), &prompt, e);
+    if (!rc)
+        rc = answer(a, &prompt, &p, e);
+    tokens_release(&prompt);
+    release(&p);
+    return rc;
+}
+
+int answerer_say(struct answerer *a, const char *text, struct err *e)
+{
+    struct tokens prompt = {0};
+    struct printing p = {0};
+    add_message(a, "user", text, strlen(text));
+    struct chat_request r = {.messages = a->messages, .add_generation_prompt = true};
+    int rc = text_model_chat(a->model, &r, &prompt, e);
+    if (!rc)
+        rc = answer(a, &prompt, &p, e);
+    if (p.all.len > 0)
+        add_message(a, "assistant", buf_str(&p.all), p.all.len);
+    else if (rc)
+        json_array_remove(a->messages, json_array_size(a->messages) - 1);
+    tokens_release(&prompt);
+    release(&p);
+    return rc;
+}
