@@ -69,9 +69,9 @@ const char *chat_template_is_fallback(const struct chat_template *t)
     return t->fallback;
 }
 
-const char *chat_template_source(const struct chat_template *t)
+const char *chat_template_source(const struct chat_template *t, bool with_tools)
 {
-    return t->usual.source;
+    return with_tools ? t->with_tools.source : t->usual.source;
 }
 
 const struct chat_abilities *chat_template_abilities(const struct chat_template *t)

@@ -44,7 +44,9 @@ void chat_template_free(struct chat_template *t);
 /* The name of the fallback in use ("chatml", "gemma", ...), or NULL for the model's own template.
  */
 const char *chat_template_is_fallback(const struct chat_template *t);
-const char *chat_template_source(const struct chat_template *t); /* as it was given */
+/* The text as it was given: of the usual template, or of the one for tools (NULL: there is none).
+ */
+const char *chat_template_source(const struct chat_template *t, bool with_tools);
 
 /* What the template asks for, by what it mentions and by rendering it. */
 struct chat_abilities {

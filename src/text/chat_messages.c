@@ -2,9 +2,9 @@
 #include "text/chat_parts.h"
 
 #include "base/buf.h"
+#include "text/jinja.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MAX_TEXT ((size_t)256 << 20)
@@ -51,9 +51,10 @@ static json_t *formed_arguments(json_t *arguments, const struct chat_form *form)
             return object;
         json_decref(object); /* no arguments that anybody could read: the template's problem */
     } else if (!json_is_string(arguments) && form->arguments_text) {
-        char *text = json_dumps(arguments, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
-        json_t *v = text ? json_string(text) : NULL;
-        free(text);
+        struct buf b;
+        buf_init(&b, MAX_TEXT);
+        json_t *v = jinja_put_json(&b, arguments, false, NULL) ? NULL : json_stringn(b.data, b.len);
+        buf_release(&b);
         return v;
     }
     return json_incref(arguments);

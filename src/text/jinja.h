@@ -14,6 +14,7 @@
 #ifndef LAR_TEXT_JINJA_H
 #define LAR_TEXT_JINJA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct buf;
@@ -40,5 +41,8 @@ int jinja_mentions(const struct jinja *j, const char *name);
  * ERR_FORMAT; both name the line. */
 int jinja_render(const struct jinja *j, const struct json_t *variables, const struct tm *now,
                  struct buf *out, struct err *e);
+
+/* Appends a JSON value as json.dumps() writes it, without the blanks where `compact`. */
+int jinja_put_json(struct buf *out, const struct json_t *v, bool compact, struct err *e);
 
 #endif

@@ -379,19 +379,20 @@ enum jinja_flow jinja_exec(struct jinja_vm *vm, struct jinja_scope *s, const str
     return vm->rc ? JINJA_BREAK : flow;
 }
 
+static struct jinja_vm vm_new(struct buf *out, struct err *e)
+{
+    return (struct jinja_vm){
+        .heap_left = JINJA_MAX_HEAP, .steps_left = JINJA_MAX_STEPS, .out = out, .e = e};
+}
+
 int jinja_render(const struct jinja *t, const json_t *variables, const struct tm *now,
                  struct buf *out, struct err *e)
 {
-    struct jinja_vm vm = {.heap_left = JINJA_MAX_HEAP,
-                          .steps_left = JINJA_MAX_STEPS,
-                          .names = &t->names,
-                          .out = out,
-                          .e = e,
-                          .now = now};
+    struct jinja_vm vm = vm_new(out, e);
     struct tm local;
     time_t clock = time(NULL);
-    if (!now)
-        vm.now = localtime_r(&clock, &local);
+    vm.names = &t->names;
+    vm.now = now ? now : localtime_r(&clock, &local);
     struct jinja_scope *root = jinja_scope_new(&vm, NULL);
     struct jinja_scope *top = root ? jinja_scope_new(&vm, root) : NULL;
     const char *key;
@@ -404,6 +405,23 @@ int jinja_render(const struct jinja *t, const json_t *variables, const struct tm
     }
     if (!vm.rc)
         jinja_exec(&vm, top, &t->body);
+    arena_release(&vm.heap);
+    return vm.rc;
+}
+
+int jinja_put_json(struct buf *out, const json_t *v, bool compact, struct err *e)
+{
+    struct jinja_vm vm = vm_new(out, e);
+    const struct jv_json_style style = {.indent = -1,
+                                        .item_separator = ", ",
+                                        .item_separator_n = compact ? 1 : 2,
+                                        .key_separator = ": ",
+                                        .key_separator_n = compact ? 1 : 2};
+    struct jv value = jv_from_json(&vm, v);
+    if (!vm.rc)
+        jv_put_json(&vm, out, value, &style);
+    if (!vm.rc && buf_failed(out))
+        jv_fail(&vm, "the text is too long");
     arena_release(&vm.heap);
     return vm.rc;
 }
