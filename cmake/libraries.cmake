@@ -8,8 +8,9 @@ pkg_check_modules(WEBP REQUIRED IMPORTED_TARGET libwebp libwebpmux)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
+pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(EDIT REQUIRED IMPORTED_TARGET libedit)
 pkg_check_modules(CHAFA IMPORTED_TARGET chafa)
 
 set(LAR_LIBRARIES PkgConfig::JANSSON PkgConfig::PNG PkgConfig::JPEG PkgConfig::WEBP
-    PkgConfig::UTF8PROC PkgConfig::PCRE2 PkgConfig::CRYPTO PkgConfig::ZLIB)
+    PkgConfig::UTF8PROC PkgConfig::PCRE2 PkgConfig::CRYPTO PkgConfig::CURL PkgConfig::ZLIB)

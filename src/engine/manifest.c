@@ -26,17 +26,22 @@ int digest_parse(char out[DIGEST_TEXT], const char *text, struct err *e)
     return 0;
 }
 
-void digest_of(char out[DIGEST_TEXT], const void *data, size_t n)
+void digest_text(char out[DIGEST_TEXT], const unsigned char hash[32])
 {
     static const char digits[] = "0123456789abcdef";
-    unsigned char hash[32] = {0};
-    EVP_Digest(data, n, hash, NULL, EVP_sha256(), NULL);
     memcpy(out, "sha256:", sizeof("sha256:"));
     for (int i = 0; i < 32; i++) {
         out[7 + 2 * i] = digits[hash[i] >> 4];
         out[8 + 2 * i] = digits[hash[i] & 15];
     }
     out[DIGEST_TEXT - 1] = '\0';
+}
+
+void digest_of(char out[DIGEST_TEXT], const void *data, size_t n)
+{
+    unsigned char hash[32] = {0};
+    EVP_Digest(data, n, hash, NULL, EVP_sha256(), NULL);
+    digest_text(out, hash);
 }
 
 static void release_layer(struct manifest_layer *l)

@@ -44,5 +44,7 @@ int64_t manifest_size(const struct manifest *m); /* bytes of all blobs, each cou
 int digest_parse(char out[DIGEST_TEXT], const char *text, struct err *e);
 /* "sha256:..." of bytes. */
 void digest_of(char out[DIGEST_TEXT], const void *data, size_t n);
+/* The same of a finished hash. */
+void digest_text(char out[DIGEST_TEXT], const unsigned char hash[32]);
 
 #endif
