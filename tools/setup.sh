@@ -2,7 +2,7 @@
 # its children through apt-get; elsewhere it names the packages and stops if something is missing.
 
 debian_build="gcc libc6-dev make cmake ninja-build pkg-config libjansson-dev zlib1g-dev libpng-dev libjpeg-dev
-    libwebp-dev libutf8proc-dev libpcre2-dev libssl-dev libedit-dev libchafa-dev
+    libwebp-dev libutf8proc-dev libpcre2-dev libssl-dev libcurl4-openssl-dev libedit-dev libchafa-dev
     libglib2.0-dev"
 debian_test="libcmocka-dev clang clang-format clang-tidy libclang-rt-dev"
 debian_neon="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
@@ -45,7 +45,7 @@ setup_elsewhere() {
         command -v $tool >/dev/null || absent="$absent $tool"
     done
     for module in jansson zlib libpng libjpeg libwebp libwebpmux libutf8proc libpcre2-8 \
-        libcrypto libedit ${1:+cmocka}; do
+        libcrypto libcurl libedit ${1:+cmocka}; do
         pkg-config --exists $module 2>/dev/null || absent="$absent $module"
     done
     [ -n "$absent" ] || return 0
@@ -53,12 +53,12 @@ setup_elsewhere() {
 Missing:$absent
 Please install, then run this again:
   macOS    brew install cmake ninja make pkg-config jansson libpng jpeg-turbo webp utf8proc \\
-               pcre2 openssl@3 libedit chafa cmocka llvm
+               pcre2 openssl@3 curl libedit chafa cmocka llvm
   Fedora   dnf install gcc make cmake ninja-build pkgconf jansson-devel zlib-devel libpng-devel \\
                libjpeg-turbo-devel libwebp-devel utf8proc-devel pcre2-devel \\
-               openssl-devel libedit-devel chafa-devel libcmocka-devel clang clang-tools-extra
+               openssl-devel libcurl-devel libedit-devel chafa-devel libcmocka-devel clang clang-tools-extra
   Arch     pacman -S gcc make cmake ninja pkgconf jansson zlib libpng libjpeg-turbo libwebp \\
-               libutf8proc pcre2 openssl libedit chafa cmocka clang
+               libutf8proc pcre2 openssl curl libedit chafa cmocka clang
 TXT
     return 1
 }

@@ -28,6 +28,12 @@ void progress_begin(struct progress *p, int fd, const char *label)
     p->utf8 = terminal_is_utf8();
 }
 
+void progress_begin_bytes(struct progress *p, int fd)
+{
+    progress_begin(p, fd, "MB");
+    p->rate = true;
+}
+
 /* "850 ms", "1.2 s", "3 min 20 s", "2 h 05 min" */
 static void format_seconds(char *out, size_t size, double s)
 {
@@ -50,13 +56,16 @@ static void format_times(const struct progress *p, int done, int total, double n
                          size_t size)
 {
     char each[24], left[24];
-    double elapsed = now - p->start;
+    double elapsed = now - p->start, one = elapsed / (done - p->before);
     out[0] = '\0';
-    if (done < 1 || elapsed <= 0)
+    if (done <= p->before || elapsed <= 0)
         return;
-    format_seconds(each, sizeof each, elapsed / done);
-    format_seconds(left, sizeof left, done < total ? elapsed / done * (total - done) : elapsed);
-    snprintf(out, size, "  %s/%s  %s%s", each, p->label, left, done < total ? " left" : "");
+    format_seconds(each, sizeof each, one);
+    format_seconds(left, sizeof left, done < total ? one * (total - done) : elapsed);
+    if (p->rate)
+        snprintf(each, sizeof each, "%.*f %s", one > 0.1 ? 1 : 0, 1 / one, p->label);
+    snprintf(out, size, "  %s/%s  %s%s", each, p->rate ? "s" : p->label, left,
+             done < total ? " left" : "");
 }
 
 /* Appends " [====    ]" of `width` columns to the line. */
@@ -107,6 +116,8 @@ void progress_step_at(struct progress *p, int done, int total, double now)
     bool first = p->last_done < 0, last = done >= total && p->last_done < done;
     if (!first && !last && now - p->last < pause)
         return;
+    if (first && p->rate)
+        p->before = done;
     char times[80];
     format_times(p, done, total, now, times, sizeof times);
     if (p->tty) {

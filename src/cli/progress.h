@@ -15,6 +15,8 @@
 struct progress {
     int fd;
     const char *label; /* borrowed, ASCII: "step" */
+    bool rate;         /* tell "12.5 MB/s" rather than "80 ms/MB" */
+    int before;        /* steps done earlier than the first call, which took no time */
     bool tty;          /* redraw in place */
     bool escapes;      /* may erase with an escape sequence instead of blanks */
     bool utf8;         /* may draw the bar with box characters */
@@ -26,6 +28,8 @@ struct progress {
 
 /* For `fd` (usually 2); `label` (ASCII) must outlive the progress. Writes nothing yet. */
 void progress_begin(struct progress *p, int fd, const char *label);
+/* For bytes, in MB with their rate; those of the first call came earlier. */
+void progress_begin_bytes(struct progress *p, int fd);
 /* `done` of `total` steps are done. Time is counted from progress_begin(). */
 void progress_step(struct progress *p, int done, int total);
 /* The same at a given time in seconds of any monotonic clock; for tests. */

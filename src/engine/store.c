@@ -6,6 +6,7 @@
 #include "base/mem.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -171,11 +172,16 @@ int store_find(const struct store *s, const struct model_name *name, struct stor
     return rc;
 }
 
+char *store_blob_path(const char *root, const char *digest)
+{
+    return mem_printf("%s/blobs/sha256-%s", root, digest + strlen("sha256:"));
+}
+
 int store_layer_path(const struct store_model *m, const struct manifest_layer *l, char **path,
                      struct err *e)
 {
     struct stat st;
-    *path = mem_printf("%s/blobs/sha256-%s", m->root, l->digest + strlen("sha256:"));
+    *path = store_blob_path(m->root, l->digest);
     int rc = 0;
     if (stat(*path, &st) != 0)
         rc = err_set(e, ERR_NOT_FOUND, "%s: the %s of %s:%s is not there; get the model again",
@@ -243,6 +249,52 @@ int store_weights(const char *text, char **path, struct err *e)
         store_model_release(&m);
     }
     store_close(&s);
+    return rc;
+}
+
+/* ---- writing ---- */
+
+/* Makes the folders of a path up to its last slash. */
+static int make_above(const char *path, struct err *e)
+{
+    char *p = mem_strdup(path);
+    int rc = 0;
+    for (char *slash = strchr(p + 1, '/'); slash && !rc; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(p, 0755) != 0 && errno != EEXIST)
+            rc = err_set(e, ERR_IO, "%s: cannot make this folder: %s", p, strerror(errno));
+        *slash = '/';
+    }
+    free(p);
+    return rc;
+}
+
+int store_make_folders(const struct store *s, struct err *e)
+{
+    char *blobs = file_join(s->root[0], "blobs/"), *manifests = file_join(s->root[0], "manifests/");
+    int rc = make_above(blobs, e);
+    if (!rc)
+        rc = make_above(manifests, e);
+    free(manifests);
+    free(blobs);
+    return rc;
+}
+
+int store_write_manifest(const struct store *s, const struct model_name *name, const char *text,
+                         size_t n, struct err *e)
+{
+    struct file_writer w;
+    char *relative = model_name_path(name);
+    char *path = mem_printf("%s/manifests/%s", s->root[0], relative);
+    int rc = make_above(path, e);
+    if (!rc)
+        rc = file_writer_open(&w, path, e);
+    if (!rc) {
+        file_writer_write(&w, text, n);
+        rc = file_writer_commit(&w, e);
+    }
+    free(path);
+    free(relative);
     return rc;
 }
 

@@ -42,6 +42,15 @@ void store_model_release(struct store_model *m);
 int store_find(const struct store *s, const struct model_name *name, struct store_model *m,
                struct err *e);
 
+/* "<root>/blobs/sha256-<digits>"; heap. */
+char *store_blob_path(const char *root, const char *digest);
+
+/* Makes the first root and its folders. */
+int store_make_folders(const struct store *s, struct err *e);
+/* Writes a manifest into the first root, whole or not at all, in place of an older one. */
+int store_write_manifest(const struct store *s, const struct model_name *name, const char *text,
+                         size_t n, struct err *e);
+
 /* Path of a layer's bytes; heap. ERR_NOT_FOUND when it is
  * not there, ERR_FORMAT when its size is another. */
 int store_layer_path(const struct store_model *m, const struct manifest_layer *l, char **path,

@@ -43,6 +43,27 @@ static void plain_lines_elsewhere(void **state)
     buf_release(&dumb);
 }
 
+static void fetch(int fd, void *ctx)
+{
+    struct progress p;
+    (void)ctx;
+    progress_begin_bytes(&p, fd);
+    progress_step_at(&p, 100, 500, p.start + 1); /* came earlier */
+    progress_step_at(&p, 200, 500, p.start + 4);
+    progress_step_at(&p, 500, 500, p.start + 8);
+    progress_end(&p);
+}
+
+static void bytes_have_a_rate(void **state)
+{
+    (void)state;
+    struct buf b = test_pipe_run(fetch, NULL);
+    assert_string_equal(buf_str(&b), "MB 100/500\n"
+                                     "MB 200/500  25 MB/s  12 s left\n"
+                                     "MB 500/500  50 MB/s  8.0 s\n");
+    buf_release(&b);
+}
+
 static void lines_are_throttled(void **state)
 {
     (void)state;
@@ -151,10 +172,10 @@ static void tells_long_times(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain_lines_elsewhere), cmocka_unit_test(lines_are_throttled),
-        cmocka_unit_test(a_bar_on_a_terminal),   cmocka_unit_test(no_color_means_no_escapes),
-        cmocka_unit_test(fits_every_window),     cmocka_unit_test(redraws_are_throttled),
-        cmocka_unit_test(tells_long_times),
+        cmocka_unit_test(plain_lines_elsewhere),     cmocka_unit_test(bytes_have_a_rate),
+        cmocka_unit_test(lines_are_throttled),       cmocka_unit_test(a_bar_on_a_terminal),
+        cmocka_unit_test(no_color_means_no_escapes), cmocka_unit_test(fits_every_window),
+        cmocka_unit_test(redraws_are_throttled),     cmocka_unit_test(tells_long_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
