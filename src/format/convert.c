@@ -158,7 +158,7 @@ static int list_own(struct job *j, struct err *e)
 /* Does it hold a language model, with the names that GGUF files have? */
 static bool is_language(const struct checkpoint *c)
 {
-    return checkpoint_layout(c) == CKPT_OTHER && checkpoint_find(c, "token_embd.weight");
+    return checkpoint_language(c) && checkpoint_find(c, "token_embd.weight");
 }
 
 static int list_language(struct job *j, struct err *e)

@@ -45,6 +45,8 @@ static const char *architecture(const struct checkpoint *c)
                                         [CKPT_TAESD] = "taesd",
                                         [CKPT_OTHER] = "unknown"};
     const char *old = checkpoint_meta(c, "general.architecture");
+    if (checkpoint_language(c))
+        return checkpoint_language(c);
     return old && checkpoint_layout(c) == CKPT_OTHER ? old : names[checkpoint_layout(c)];
 }
 

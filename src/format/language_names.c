@@ -19,7 +19,9 @@
     X("phi3", "phi3")          \
     X("smollm3", "smollm3")    \
     X("olmo2", "olmo2")        \
-    X("gpt_oss", "gpt-oss")
+    X("gpt_oss", "gpt-oss")    \
+    X("bert", "bert")          \
+    X("nomic_bert", "nomic-bert")
 
 static const struct type {
     const char *type, *arch;
@@ -50,6 +52,31 @@ static const struct rule {
     const char *from, *to, *arch;
     enum language_kind_of_name kind;
 } rules[] = {
+    /* Encoders; nomic-bert has transformers' names and those of the model's own code. */
+    {"embeddings.word_embeddings.*", "token_embd.*", NULL, LANGUAGE_PLAIN},
+    {"embeddings.position_embeddings.*", "position_embd.*", NULL, LANGUAGE_PLAIN},
+    {"embeddings.token_type_embeddings.*", "token_types.*", NULL, LANGUAGE_PLAIN},
+    {"embeddings.LayerNorm.*", "token_embd_norm.*", NULL, LANGUAGE_PLAIN},
+    {"encoder.layer.#.attention.self.query.*", "blk.#.attn_q.*", NULL, LANGUAGE_PLAIN},
+    {"encoder.layer.#.attention.self.key.*", "blk.#.attn_k.*", NULL, LANGUAGE_PLAIN},
+    {"encoder.layer.#.attention.self.value.*", "blk.#.attn_v.*", NULL, LANGUAGE_PLAIN},
+    {"encoder.layer.#.attention.output.dense.*", "blk.#.attn_output.*", NULL, LANGUAGE_PLAIN},
+    {"encoder.layer.#.attention.output.LayerNorm.*", "blk.#.attn_output_norm.*", NULL,
+     LANGUAGE_PLAIN},
+    {"encoder.layer.#.intermediate.dense.*", "blk.#.ffn_up.*", NULL, LANGUAGE_PLAIN},
+    {"encoder.layer.#.output.dense.*", "blk.#.ffn_down.*", NULL, LANGUAGE_PLAIN},
+    {"encoder.layer.#.output.LayerNorm.*", "blk.#.layer_output_norm.*", NULL, LANGUAGE_PLAIN},
+    {"emb_ln.*", "token_embd_norm.*", NULL, LANGUAGE_PLAIN},
+    {"encoder.layers.#.attn.Wqkv.*", "blk.#.attn_qkv.*", NULL, LANGUAGE_PLAIN},
+    {"encoder.layers.#.attn.out_proj.*", "blk.#.attn_output.*", NULL, LANGUAGE_PLAIN},
+    {"encoder.layers.#.norm1.*", "blk.#.attn_output_norm.*", NULL, LANGUAGE_PLAIN},
+    {"encoder.layers.#.norm2.*", "blk.#.layer_output_norm.*", NULL, LANGUAGE_PLAIN},
+    {"encoder.layers.#.mlp.fc11.*", "blk.#.ffn_up.*", NULL, LANGUAGE_PLAIN},
+    {"encoder.layers.#.mlp.fc12.*", "blk.#.ffn_gate.*", NULL, LANGUAGE_PLAIN},
+    {"encoder.layers.#.mlp.fc2.*", "blk.#.ffn_down.*", NULL, LANGUAGE_PLAIN},
+    {"layers.#.post_attention_layernorm.*", "blk.#.attn_output_norm.*", "nomic-bert",
+     LANGUAGE_PLAIN},
+    {"layers.#.post_mlp_layernorm.*", "blk.#.layer_output_norm.*", "nomic-bert", LANGUAGE_PLAIN},
     {"embed_tokens.*", "token_embd.*", NULL, LANGUAGE_PLAIN},
     {"norm.*", "output_norm.*", NULL, LANGUAGE_PLAIN},
     {"lm_head.*", "output.*", NULL, LANGUAGE_PLAIN},
@@ -129,8 +156,12 @@ enum language_kind_of_name language_names_map(const char *arch, const char *name
                                               char out[LANGUAGE_NAME_MAX])
 {
     /* Of the modules around the decoder; models that also see have one more. */
-    static const char *const outer[] = {"language_model.model.", "model.language_model.",
-                                        "language_model.", "model."};
+    static const char *const outer[] = {"language_model.model.",
+                                        "model.language_model.",
+                                        "language_model.",
+                                        "model.",
+                                        "bert.",
+                                        "nomic_bert."};
     const char *number[2], *rest;
     if (strlen(name) >= LANGUAGE_NAME_MAX)
         return LANGUAGE_UNKNOWN; /* none of these; whatever is mapped is no longer than it was */
