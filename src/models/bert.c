@@ -125,9 +125,31 @@ static int read_length(struct bert *m, const struct checkpoint *file, struct err
     return rc;
 }
 
+/* What comes behind the pooling: only making the length 1, which is done anyway. */
+static int check_modules(const struct checkpoint *file, struct err *e)
+{
+    static const char *const known[] = {"Transformer", "Pooling", "Normalize"};
+    struct json_doc d = {0};
+    int rc = read_beside(file, "modules.json", &d, e);
+    for (size_t i = 0; !rc && i < json_array_size(d.root); i++) {
+        const char *type = json_string_value(json_object_get(json_array_get(d.root, i), "type"));
+        const char *dot = type ? strrchr(type, '.') : NULL;
+        bool fine = false;
+        for (size_t k = 0; dot && k < sizeof(known) / sizeof(known[0]); k++)
+            fine |= strcmp(dot + 1, known[k]) == 0;
+        if (!fine)
+            rc = err_set(e, ERR_UNSUPPORTED, "%s: a module of type %.64s cannot be used", d.name,
+                         type ? type : "?");
+    }
+    json_doc_release(&d);
+    return rc;
+}
+
 static int read_files_beside(struct bert *m, const struct checkpoint *file, struct err *e)
 {
-    int rc = read_pooling(m, file, e);
+    int rc = check_modules(file, e);
+    if (!rc)
+        rc = read_pooling(m, file, e);
     return rc ? rc : read_length(m, file, e);
 }
 
