@@ -8,6 +8,9 @@
 
 #include <stdbool.h>
 #include <string.h>
+#include <utf8proc.h>
+
+#define GRAPHEME_LIMIT 6
 
 static uint32_t read_u32(const char *p)
 {
@@ -45,11 +48,13 @@ static uint32_t offset_of(uint32_t unit)
     return (unit >> 10) << ((unit & (1u << 9)) >> 6);
 }
 
-/* The longest replaced string that the text begins with: the offset of its replacement. */
-static size_t longest(const struct charsmap *m, struct span text, uint32_t *replacement)
+/* A string that the text begins with and that is replaced, the longest or the shortest: its length
+ * and the offset of its replacement. */
+static size_t match(const struct charsmap *m, struct span text, bool shortest,
+                    uint32_t *replacement)
 {
     size_t found = 0, at = offset_of(m->units[0]);
-    for (size_t i = 0; i < text.n && text.p[i] != '\0'; i++) {
+    for (size_t i = 0; i < text.n && text.p[i] != '\0' && !(shortest && found); i++) {
         unsigned char c = (unsigned char)text.p[i];
         at ^= c;
         if (at >= m->n_units || (m->units[at] & 0x800000ffu) != c)
@@ -71,7 +76,7 @@ void charsmap_apply(const struct charsmap *m, struct span text, struct buf *out)
     for (size_t i = 0; i < text.n;) {
         uint32_t replacement = 0;
         struct span rest = {text.p + i, text.n - i};
-        size_t n = m->n_units ? longest(m, rest, &replacement) : 0;
+        size_t n = m->n_units ? match(m, rest, false, &replacement) : 0;
         if (n > 0) {
             buf_append_str(out, m->texts.p + replacement);
         } else {
@@ -79,5 +84,48 @@ void charsmap_apply(const struct charsmap *m, struct span text, struct buf *out)
             buf_append(out, rest.p, n);
         }
         i += n;
+    }
+}
+
+/* Appends what replaces the text by its shortest match. */
+static bool transform(const struct charsmap *m, struct span text, struct buf *out)
+{
+    uint32_t replacement = 0;
+    if (!m->n_units || !match(m, text, true, &replacement))
+        return false;
+    buf_append_str(out, m->texts.p + replacement);
+    return true;
+}
+
+/* Bytes of the first grapheme. */
+static size_t grapheme(struct span text)
+{
+    size_t n, taken;
+    utf8proc_int32_t state = 0, last = (utf8proc_int32_t)utf8_decode(text.p, text.n, &n);
+    while (n < text.n) {
+        utf8proc_int32_t cp = (utf8proc_int32_t)utf8_decode(text.p + n, text.n - n, &taken);
+        if (utf8proc_grapheme_break_stateful(last, cp, &state))
+            break;
+        last = cp;
+        n += taken;
+    }
+    return n;
+}
+
+void charsmap_apply_graphemes(const struct charsmap *m, struct span text, struct buf *out)
+{
+    for (size_t i = 0, n; i < text.n; i += n) {
+        struct span g = {text.p + i, text.n - i};
+        n = g.n = (unsigned char)*g.p >= 0x20 && (unsigned char)*g.p < 0x80 && g.n > 1 &&
+                          (unsigned char)g.p[1] < 0x80
+                      ? 1
+                      : grapheme(g);
+        if (n < GRAPHEME_LIMIT && transform(m, g, out))
+            continue;
+        for (size_t k = 0, taken; k < n; k += taken) {
+            utf8_decode(g.p + k, n - k, &taken);
+            if (!transform(m, (struct span){g.p + k, taken}, out))
+                buf_append(out, g.p + k, taken);
+        }
     }
 }

@@ -28,4 +28,8 @@ int charsmap_init(struct charsmap *m, struct arena *a, struct span data, struct 
 /* Appends the text with the longest match at every place replaced. */
 void charsmap_apply(const struct charsmap *m, struct span text, struct buf *out);
 
+/* The same as Hugging Face's tokenizers do it, whose own comment calls it weird: what a grapheme of
+ * less than six bytes begins with replaces all of it, the shortest match first. */
+void charsmap_apply_graphemes(const struct charsmap *m, struct span text, struct buf *out);
+
 #endif

@@ -45,7 +45,7 @@ static int add_normalizer(struct tokenizer *t, const struct sentencepiece *s, st
         rc = charsmap_init(&add_step(steps, STEP_CHARSMAP)->charsmap, &t->arena, s->charsmap, e);
     if (!rc && s->collapse) {
         struct step *strip = add_step(steps, STEP_STRIP);
-        strip->left = strip->right = true;
+        strip->left = strip->right = strip->only_blanks = true;
         struct step *replace = add_step(steps, STEP_REPLACE);
         replace->text = (struct span){" ", 1};
         rc = regex_new(&replace->regex, (struct span){" +", 2}, false, e);

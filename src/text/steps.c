@@ -178,18 +178,18 @@ static void put_spelled_bytes(struct span text, struct buf *out)
 
 static void strip(const struct step *s, struct span text, struct buf *out)
 {
-    size_t begin = 0, end = 0;
-    bool seen = false;
+    size_t begin = text.n, end = 0;
     for (size_t i = 0, taken; i < text.n; i += taken) {
-        if (unicode_is_space(utf8_decode(text.p + i, text.n - i, &taken)))
-            continue;
-        begin = seen ? begin : i;
-        end = i + taken;
-        seen = true;
+        uint32_t cp = utf8_decode(text.p + i, text.n - i, &taken);
+        bool blank = s->only_blanks ? cp == ' ' : unicode_is_space(cp);
+        if (!blank && begin == text.n)
+            begin = i;
+        if (!blank && !(s->only_blanks && cp == 0x2581)) /* SentencePiece sees blanks as U+2581 */
+            end = i + taken;
     }
     begin = s->left ? begin : 0;
     end = s->right ? end : text.n;
-    if (seen || !(s->left || s->right))
+    if (end > begin)
         buf_append(out, text.p + begin, end - begin);
 }
 
@@ -222,7 +222,10 @@ static int normalize_step(struct encoder *c, const struct step *s, struct span t
         put_spelled_bytes(text, out);
         return 0;
     case STEP_CHARSMAP:
-        charsmap_apply(&s->charsmap, text, out);
+        if (s->by_grapheme)
+            charsmap_apply_graphemes(&s->charsmap, text, out);
+        else
+            charsmap_apply(&s->charsmap, text, out);
         return 0;
     case STEP_REPLACE:
         return replace(c, s, text, out);

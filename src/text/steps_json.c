@@ -161,7 +161,7 @@ static int read_precompiled(struct tokenizer *t, struct steps *s, const json_t *
     if (!data)
         return ERR_NOMEM;
     size_t n = base64_decode(text.p, text.n, data);
-    *step = (struct step){.kind = STEP_CHARSMAP};
+    *step = (struct step){.kind = STEP_CHARSMAP, .by_grapheme = true};
     int rc = n == SIZE_MAX
                  ? err_set(e, ERR_FORMAT, "tokenizer.json: the precompiled_charsmap is no base64")
                  : charsmap_init(&step->charsmap, &t->arena, (struct span){data, n}, e);

@@ -48,7 +48,7 @@ enum step_kind {
     /* Of the normalizer: */
     STEP_NORMAL_FORM, /* `form` of Unicode */
     STEP_LOWERCASE,
-    STEP_STRIP,         /* blanks at the ends: `left`, `right` */
+    STEP_STRIP,         /* white space at the ends, `left` and `right`, or `only_blanks` there */
     STEP_STRIP_ACCENTS, /* nonspacing marks go */
     STEP_BERT_CLEAN,    /* controls go, every kind of blank becomes one */
     STEP_BERT_CHINESE,  /* blanks around Chinese characters */
@@ -83,8 +83,9 @@ struct step {
     bool invert; /* what the pattern does not match counts as the match */
     enum prepend prepend;
     enum unicode_form form;
-    bool left, right;
+    bool left, right, only_blanks;
     struct charsmap charsmap;
+    bool by_grapheme; /* apply it as tokenizer.json means it */
 };
 
 struct steps {
