@@ -84,7 +84,10 @@ void detokenizer_push(struct detokenizer *d, int32_t id, struct buf *out)
             piece.n--;
         }
     }
-    push_bytes(d, piece.p, piece.n, out);
+    if (d->blank)
+        push_bytes(d, " ", 1, out);
+    d->blank = tokenizer_strips_last_space(d->t) && piece.n > 0 && piece.p[piece.n - 1] == ' ';
+    push_bytes(d, piece.p, piece.n - d->blank, out);
 }
 
 void detokenizer_flush(struct detokenizer *d, struct buf *out)
@@ -92,5 +95,5 @@ void detokenizer_flush(struct detokenizer *d, struct buf *out)
     if (d->n_rest > 0)
         buf_append_str(out, REPLACEMENT);
     d->n_rest = 0;
-    d->begun = false;
+    d->begun = d->blank = false;
 }

@@ -13,6 +13,7 @@ struct detokenizer {
     const struct tokenizer *t; /* borrowed */
     bool special;              /* special tokens appear as their text */
     bool begun;                /* the first text is out */
+    bool blank;                /* one is held back, since it may be the last */
     char rest[4];              /* the bytes of a character that is not complete */
     size_t n_rest;             /* < 4 */
 };

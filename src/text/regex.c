@@ -7,6 +7,7 @@
 #include "base/mem.h"
 
 #include <pcre2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@
 #define MAX_DEPTH   8        /* classes in classes */
 
 #define SPACES "\\t-\\r\\x{85}\\p{Z}" /* White_Space; PCRE2's \s has U+180E besides */
-#define WORDS  "\\p{L}\\p{M}\\p{N}\\p{Pc}"
+#define WORDS  "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
 
 struct regex {
     pcre2_code *code;
@@ -27,6 +28,30 @@ struct rewrite {
     const char *p, *end;
     struct buf out;
 };
+
+/* \p{Han} is the script alone in Oniguruma; PCRE2 adds the characters that several scripts share
+ * (script extensions) unless it is written \p{sc:Han}. True if that was a script. */
+static bool rewrite_script(struct rewrite *w)
+{
+    const char *end = memchr(w->p, '}', (size_t)(w->end - w->p));
+    bool negated = w->end - w->p > 3 && w->p[3] == '^';
+    const char *name = w->p + 3 + negated;
+    char pattern[64];
+    int code;
+    PCRE2_SIZE at;
+    if (!end || w->p[2] != '{' || end - name < 3 || end - name > 40)
+        return false;
+    snprintf(pattern, sizeof(pattern), "\\%c{%ssc:%.*s}", w->p[1], negated ? "^" : "",
+             (int)(end - name), name);
+    pcre2_code *script = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &code,
+                                       &at, NULL);
+    if (!script)
+        return false;
+    pcre2_code_free(script);
+    buf_append_str(&w->out, pattern);
+    w->p = end + 1;
+    return true;
+}
 
 /* An escape that means something else in PCRE2, else as it is. */
 static void rewrite_escape(struct rewrite *w, bool in_class)
@@ -48,6 +73,8 @@ static void rewrite_escape(struct rewrite *w, bool in_class)
         w->p += 2;
         return;
     }
+    if ((c == 'p' || c == 'P') && w->end - w->p > 4 && rewrite_script(w))
+        return;
     if (c == 'u' && w->end - w->p >= 6) {
         buf_printf(&w->out, "\\x{%.4s}", w->p + 2);
         w->p += 6;

@@ -2,8 +2,8 @@
  *
  * Patterns are written as tokenizer.json has them, in Oniguruma's Ruby syntax
  * (https://github.com/kkos/oniguruma/blob/master/doc/RE), where \s is Unicode's White_Space, \w
- * its letters, marks, numbers and connectors, \h a hexadecimal digit, and classes may hold
- * classes: [a[bc]], [\p{L}&&[^\p{Han}]]. What differs in PCRE2 is rewritten.
+ * its alphabetic characters, marks, digits and connectors, \h a hexadecimal digit, and classes may
+ * hold classes: [a[bc]], [\p{L}&&[^\p{Han}]]. What differs in PCRE2 is rewritten.
  */
 #ifndef LAR_TEXT_REGEX_H
 #define LAR_TEXT_REGEX_H

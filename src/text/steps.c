@@ -41,7 +41,7 @@ void steps_add_bert_normalizer(struct steps *s, bool clean, bool chinese, bool a
         s->list[s->n++] = (struct step){.kind = STEP_BERT_CHINESE};
     if (accents) {
         s->list[s->n++] = (struct step){.kind = STEP_NORMAL_FORM, .form = UNICODE_NFD};
-        s->list[s->n++] = (struct step){.kind = STEP_STRIP_ACCENTS};
+        s->list[s->n++] = (struct step){.kind = STEP_BERT_ACCENTS};
     }
     if (lowercase)
         s->list[s->n++] = (struct step){.kind = STEP_LOWERCASE};
@@ -128,9 +128,15 @@ static void filter(struct span text, struct buf *out,
     }
 }
 
-static void put_unaccented(uint32_t cp, struct span s, struct buf *out)
+static void put_unmarked(uint32_t cp, struct span s, struct buf *out)
 {
     if (!unicode_is_mark(cp))
+        buf_append(out, s.p, s.n);
+}
+
+static void put_unaccented(uint32_t cp, struct span s, struct buf *out)
+{
+    if (!unicode_is_nonspacing_mark(cp))
         buf_append(out, s.p, s.n);
 }
 
@@ -207,6 +213,9 @@ static int normalize_step(struct encoder *c, const struct step *s, struct span t
         strip(s, text, out);
         return 0;
     case STEP_STRIP_ACCENTS:
+        filter(text, out, put_unmarked);
+        return 0;
+    case STEP_BERT_ACCENTS:
         filter(text, out, put_unaccented);
         return 0;
     case STEP_BERT_CLEAN:
@@ -244,11 +253,19 @@ static int check_text(struct encoder *c, const struct buf *b)
     return buf_failed(b) ? err_set(c->e, ERR_NOMEM, "not enough memory to normalize a text") : 0;
 }
 
-int steps_normalize(struct encoder *c, struct span text, bool first, struct span *out)
+/* Does the step cut white space off the beginning? */
+static bool cuts_beginning(const struct step *s, struct span text)
 {
-    (void)first;
+    size_t taken;
+    return s->kind == STEP_STRIP && s->left && text.n > 0 &&
+           unicode_is_space(utf8_decode(text.p, text.n, &taken));
+}
+
+int steps_normalize(struct encoder *c, struct span text, bool *first, struct span *out)
+{
     *out = text;
     for (size_t i = 0; i < c->t->normalizer.n; i++) {
+        *first = *first && !cuts_beginning(&c->t->normalizer.list[i], *out);
         struct buf *b = &c->texts[i % 2];
         buf_reset(b);
         int rc = normalize_step(c, &c->t->normalizer.list[i], *out, b);

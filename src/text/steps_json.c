@@ -13,8 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_NESTING 4 /* sequences in sequences */
-#define MOST_STEPS  5 /* that one type adds */
+#define JOINERS     "\\x{200c}\\x{200d}" /* Rust has them in \\w */
+#define MAX_NESTING 4                    /* sequences in sequences */
+#define MOST_STEPS  5                    /* that one type adds */
 
 struct span json_text(const json_t *object, const char *key)
 {
@@ -291,7 +292,7 @@ int steps_read_splitter(struct tokenizer *t, const json_t *pre_tokenizer, struct
     static const struct step_type types[] = {
         {.name = "Whitespace",
          .step = {.kind = STEP_SPLIT, .behavior = SPLIT_REMOVED, .invert = true},
-         .pattern = "\\w+|[^\\w\\s]+"},
+         .pattern = "[\\w" JOINERS "]+|[^\\w\\s" JOINERS "]+"},
         {.name = "WhitespaceSplit",
          .step = {.kind = STEP_SPLIT, .behavior = SPLIT_REMOVED},
          .pattern = "\\s"},

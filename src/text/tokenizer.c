@@ -167,7 +167,7 @@ static int split_added(struct encoder *c, const struct trie *trie, struct span t
 static int normalize_and_split(struct encoder *c, struct span text, bool first)
 {
     struct span normalized;
-    int rc = steps_normalize(c, text, first, &normalized);
+    int rc = steps_normalize(c, text, &first, &normalized);
     return rc ? rc : split_added(c, &c->t->added_normalized, normalized, first, steps_split);
 }
 
@@ -234,10 +234,11 @@ static int added_text(struct encoder *c, struct tokenizer *t, const struct added
                       struct span *text)
 {
     struct span normalized;
+    bool first = true;
     *text = vocab_text(&t->vocab, a->id);
     if (!a->normalized || t->normalizer.n == 0 || !unicode_is_valid(*text))
         return 0;
-    int rc = steps_normalize(c, *text, true, &normalized);
+    int rc = steps_normalize(c, *text, &first, &normalized);
     if (!rc)
         *text = (struct span){arena_strndup(&t->arena, normalized.p, normalized.n), normalized.n};
     return rc;
@@ -322,4 +323,9 @@ bool tokenizer_is_special(const struct tokenizer *t, int32_t id)
 bool tokenizer_strips_first_space(const struct tokenizer *t)
 {
     return t->strip_first_space;
+}
+
+bool tokenizer_strips_last_space(const struct tokenizer *t)
+{
+    return t->spelling == SPELLED_SUFFIX;
 }

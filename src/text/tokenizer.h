@@ -72,5 +72,7 @@ bool tokenizer_is_end(const struct tokenizer *t, int32_t id);     /* any end of 
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id); /* not part of the text */
 /* Is the first blank of a text the tokenizer's own, to be dropped when it is put together? */
 bool tokenizer_strips_first_space(const struct tokenizer *t);
+/* Likewise the last one: words end with one, but for the last word. */
+bool tokenizer_strips_last_space(const struct tokenizer *t);
 
 #endif

@@ -49,7 +49,8 @@ enum step_kind {
     STEP_NORMAL_FORM, /* `form` of Unicode */
     STEP_LOWERCASE,
     STEP_STRIP,         /* white space at the ends, `left` and `right`, or `only_blanks` there */
-    STEP_STRIP_ACCENTS, /* nonspacing marks go */
+    STEP_STRIP_ACCENTS, /* marks go */
+    STEP_BERT_ACCENTS,  /* nonspacing marks go */
     STEP_BERT_CLEAN,    /* controls go, every kind of blank becomes one */
     STEP_BERT_CHINESE,  /* blanks around Chinese characters */
     STEP_NMT,           /* the same as SentencePiece's nmt rules have it */
@@ -163,8 +164,9 @@ struct encoder {
     size_t n_best;
 };
 
-/* text -> normalized text, borrowed until the next call. */
-int steps_normalize(struct encoder *c, struct span text, bool first, struct span *out);
+/* text -> normalized text, borrowed until the next call. A text that lost white space at its
+ * beginning is no longer the first one: PREPEND_FIRST puts nothing before it. */
+int steps_normalize(struct encoder *c, struct span text, bool *first, struct span *out);
 /* Cuts a normalized text; every word goes to model_word(). */
 int steps_split(struct encoder *c, struct span text, bool first);
 void steps_release(struct steps *s);

@@ -25,16 +25,23 @@ bool unicode_is_space(uint32_t cp)
 bool unicode_is_word(uint32_t cp)
 {
     utf8proc_category_t c = category(cp);
-    return c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_PC;
+    bool joiner = cp == 0x200c || cp == 0x200d, circled = cp >= 0x24b6 && cp <= 0x24e9;
+    return joiner || circled ||
+           (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_PC && c != UTF8PROC_CATEGORY_NO);
 }
 
 bool unicode_is_other(uint32_t cp)
 {
-    utf8proc_category_t c = category(cp);
-    return c >= UTF8PROC_CATEGORY_CC || c == UTF8PROC_CATEGORY_CN;
+    return category(cp) >= UTF8PROC_CATEGORY_CC;
 }
 
 bool unicode_is_mark(uint32_t cp)
+{
+    utf8proc_category_t c = cp < 0x300 ? UTF8PROC_CATEGORY_CN : category(cp);
+    return c >= UTF8PROC_CATEGORY_MN && c <= UTF8PROC_CATEGORY_ME;
+}
+
+bool unicode_is_nonspacing_mark(uint32_t cp)
 {
     return cp >= 0x300 && category(cp) == UTF8PROC_CATEGORY_MN;
 }

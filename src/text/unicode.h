@@ -9,11 +9,12 @@
 
 struct buf;
 
-bool unicode_is_space(uint32_t cp);   /* White_Space */
-bool unicode_is_word(uint32_t cp);    /* letters, marks, numbers, connectors: \w */
-bool unicode_is_other(uint32_t cp);   /* category C: controls, formats, unassigned */
-bool unicode_is_mark(uint32_t cp);    /* category Mn */
-bool unicode_is_chinese(uint32_t cp); /* as BERT means it: no kana, no hangul */
+bool unicode_is_space(uint32_t cp);           /* White_Space */
+bool unicode_is_word(uint32_t cp);            /* \w as Rust means it */
+bool unicode_is_other(uint32_t cp);           /* category C, without unassigned ones */
+bool unicode_is_mark(uint32_t cp);            /* category M */
+bool unicode_is_nonspacing_mark(uint32_t cp); /* category Mn */
+bool unicode_is_chinese(uint32_t cp);         /* as BERT means it: no kana, no hangul */
 
 /* NFC, NFD, NFKC or NFKD of valid UTF-8, appended (UAX 15). Takes linear time. */
 enum unicode_form { UNICODE_NFC, UNICODE_NFD, UNICODE_NFKC, UNICODE_NFKD };
