@@ -80,8 +80,8 @@ const struct chat_abilities *chat_template_abilities(const struct chat_template 
 }
 
 /* What apply_chat_template() passes; takes the reference to messages. */
-static json_t *variables_of(const struct chat_template *t, const struct chat_request *r,
-                            json_t *messages)
+static json_t *variables_of(const struct chat_template *t, const struct chat_variant *of,
+                            const struct chat_request *r, json_t *messages)
 {
     json_t *v = json_object();
     if (t->bos)
@@ -99,7 +99,9 @@ static json_t *variables_of(const struct chat_template *t, const struct chat_req
         json_object_update(v, (json_t *)r->variables);
     json_object_set_new(v, "messages", messages);
     json_object_set_new(v, "tools",
-                        json_array_size(r->tools) ? json_incref((json_t *)r->tools) : json_null());
+                        json_array_size(r->tools) ? json_incref((json_t *)r->tools)
+                        : of->form.tools_list     ? json_array()
+                                                  : json_null());
     return v;
 }
 
@@ -109,7 +111,7 @@ int chat_variant_render(const struct chat_template *t, const struct chat_variant
     json_t *messages = chat_messages_formed(r->messages, &v->form);
     if (!messages)
         return err_set(e, ERR_NOMEM, "the messages of a conversation do not fit into memory");
-    json_t *variables = variables_of(t, r, messages);
+    json_t *variables = variables_of(t, v, r, messages);
     int rc = jinja_render(v->jinja, variables, r->now, out, e);
     json_decref(variables);
     return rc;

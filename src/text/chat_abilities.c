@@ -35,15 +35,16 @@ static json_t *user(void)
     return json_pack("{s:s, s:s}", "role", "user", "content", "hi");
 }
 
-/* Takes a reference to the arguments of a call, in one of the two forms. */
-static bool takes_arguments(const struct chat_template *t, const struct chat_variant *v,
-                            json_t *arguments)
+/* Does it show the arguments of a call in this form? */
+static bool takes_calls(const struct chat_template *t, struct chat_variant *v, bool text, bool null)
 {
-    json_t *f = json_pack("{s:s, s:o}", "name", "look", "arguments", arguments);
+    v->form.arguments_text = text;
+    v->form.null_content = null;
+    json_t *f = json_pack("{s:s, s:{s:s}}", "name", "look", "arguments", "x", PROBE);
     json_t *call = json_pack("{s:s, s:s, s:o}", "id", "call_0123", "type", "function", "function",
                              f);
-    json_t *assistant = json_pack("{s:s, s:s, s:[o]}", "role", "assistant", "content", "",
-                                  "tool_calls", call);
+    json_t *assistant = json_pack("{s:s, s:n, s:[o]}", "role", "assistant", "content", "tool_calls",
+                                  call);
     json_t *result = json_pack("{s:s, s:s, s:s, s:s}", "role", "tool", "tool_call_id", "call_0123",
                                "name", "look", "content", "seen");
     return shows(t, v, json_pack("[o, o, o]", user(), assistant, result), NULL);
@@ -56,22 +57,32 @@ static json_t *probe_tools(void)
                      "properties", "x", "type", "string", "description", "d", "required", "x");
 }
 
+static bool takes_text(const struct chat_template *t, const struct chat_variant *v)
+{
+    return shows(t, v, json_pack("[{s:s, s:s}]", "role", "user", "content", PROBE), NULL);
+}
+
 void chat_variant_probe(const struct chat_template *t, struct chat_variant *v)
 {
     v->form = (struct chat_form){.parts = true, .text = true};
-    bool text = shows(t, v, json_pack("[{s:s, s:s}]", "role", "user", "content", PROBE), NULL);
+    bool text = takes_text(t, v);
+    if (!text) {
+        v->form.tools_list = true;
+        text = takes_text(t, v);
+        v->form.tools_list = text;
+    }
     bool parts = shows(t, v,
                        json_pack("[{s:s, s:[{s:s, s:s}]}]", "role", "user", "content", "type",
                                  "text", "text", PROBE),
                        NULL);
-    v->form = (struct chat_form){.parts = parts, .text = text || !parts};
+    v->form.parts = parts;
+    v->form.text = text || !parts;
     v->system = shows(
         t, v, json_pack("[{s:s, s:s}, o]", "role", "system", "content", PROBE, user()), NULL);
     v->tools = shows(t, v, json_pack("[o]", user()), probe_tools());
-    if (!takes_arguments(t, v, json_pack("{s:s}", "x", PROBE))) {
-        v->form.arguments_text = true;
-        v->form.arguments_text = takes_arguments(t, v, json_string("{\"x\": \"" PROBE "\"}"));
-    }
+    for (int i = 0; i < 5; i++) /* the last, which is the first, where none shows them */
+        if (takes_calls(t, v, (i & 2) != 0, (i & 1) != 0))
+            break;
 }
 
 static bool mentions(const struct chat_template *t, const char *what)

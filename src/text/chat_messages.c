@@ -77,6 +77,11 @@ static json_t *formed_calls(const json_t *calls, const struct chat_form *form)
     return out;
 }
 
+static bool is_empty(const json_t *content)
+{
+    return json_is_string(content) && json_string_length(content) == 0;
+}
+
 /* Reasoning goes by both names that templates read, as in transformers. */
 static void name_reasoning(json_t *message)
 {
@@ -101,8 +106,12 @@ json_t *chat_messages_formed(const json_t *messages, const struct chat_form *for
         json_t *calls = json_object_get(message, "tool_calls");
         if (content)
             json_object_set_new(copy, "content", formed_content(content, form));
-        if (json_is_array(calls))
+        if (json_array_size(calls)) {
             json_object_set_new(copy, "tool_calls", formed_calls(calls, form));
+            if (!content || json_is_null(content) || is_empty(content))
+                json_object_set_new(copy, "content",
+                                    form->null_content ? json_null() : json_string(""));
+        }
         name_reasoning(copy);
         if (json_array_append_new(out, copy) != 0) {
             json_decref(out);

@@ -11,6 +11,8 @@ struct chat_form {
     bool parts;          /* content may be a list of parts; else they are joined to one text */
     bool text;           /* content may be a text; else it is made a list of one part */
     bool arguments_text; /* the arguments of a call must be JSON text, not an object */
+    bool null_content;   /* an assistant that only calls has no content; else it is "" */
+    bool tools_list;     /* no tools are an empty list; else they are none */
 };
 
 struct chat_variant {

@@ -104,6 +104,8 @@ struct jv jinja_macro_new(struct jinja_vm *vm, struct jinja_scope *s, const stru
     if (!m)
         return jv_undefined();
     *m = (struct jinja_macro){n, s};
+    for (; s && !s->kept; s = s->parent)
+        s->kept = true;
     return (struct jv){.type = JV_MACRO, .u.macro = m};
 }
 

@@ -13,6 +13,7 @@ struct jinja_scope {
         struct jv v;
     } * v;
     size_t n, cap;
+    bool kept; /* a macro knows it: it may not be used again for the next turn of a loop */
 };
 
 struct jinja_macro {

@@ -104,11 +104,11 @@ struct jv jinja_capture(struct jinja_vm *vm, struct jinja_scope *s, const struct
 /* The next item that passes the loop's condition, from the source. */
 static bool fetch(struct jinja_vm *vm, struct jinja_loop *l, struct jv *item)
 {
+    struct jinja_scope *s = NULL;
     while (jv_next(vm, &l->items, item)) {
         if (!l->filtered)
             return true;
-        struct jinja_scope *s = jinja_scope_new(vm, l->scope);
-        if (!s)
+        if (!s && !(s = jinja_scope_new(vm, l->scope)))
             return false;
         jinja_assign(vm, s, l->node->a, *item);
         if (!vm->rc && jv_truth(jinja_eval(vm, s, l->node->c)))
@@ -213,18 +213,20 @@ static void exec_for(struct jinja_vm *vm, struct jinja_loop *l)
 {
     const struct jinja_node *n = l->node;
     const char *loop_name = map_get_str(vm->names, "loop");
+    struct jinja_scope *s = NULL;
     enum jinja_flow flow = JINJA_NEXT;
     while (flow != JINJA_BREAK && advance(vm, l)) {
-        struct jinja_scope *s = jinja_scope_new(vm, l->scope);
+        if (!s || s->kept)
+            s = jinja_scope_new(vm, l->scope);
         if (!s)
             return;
+        s->n = 0;
         if (loop_name)
             jinja_scope_set(vm, s, loop_name, (struct jv){.type = JV_LOOP, .u.loop = l});
         jinja_assign(vm, s, n->a, l->item);
         flow = jinja_exec(vm, s, &n->body);
     }
-    struct jinja_scope *s = l->has_item || !n->other.n ? NULL : jinja_scope_new(vm, l->scope);
-    if (s)
+    if (!l->has_item && n->other.n && (s = jinja_scope_new(vm, l->scope)))
         jinja_exec(vm, s, &n->other);
 }
 

@@ -237,11 +237,104 @@ static void test_chat_templates(void **state)
         fail_msg("%d of %d templates differ from transformers", wrong, templates);
 }
 
+/* Templates that mean harm */
+
+static void expect_fault(const char *source, size_t n, const char *want)
+{
+    struct buf out;
+    struct err e = {0};
+    json_t *variables = base_variables();
+    int rc = render(source, n, variables, &out, &e);
+    if (rc != ERR_FORMAT || !strstr(e.text, want))
+        fail_msg("%.60s: wanted %s, got %d %s", source, want, rc, e.text);
+    buf_release(&out);
+    json_decref(variables);
+}
+
+static void test_endless(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *source, *want;
+    } rows[] = {
+        {"{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "steps"},
+        {"\n{% macro m() %}{{ m() }}{% endmacro %}\n{{ m() }}", "line 2: nested too deeply"},
+        {"{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}{{ a() }}",
+         "nested too deeply"},
+        {"{% for i in [1] recursive %}{{ loop([1]) }}{% endfor %}", "nested too deeply"},
+        {"{% set n = namespace(l=[]) %}{% for i in range(5000) %}{% set n.l = [n.l] %}{% endfor %}"
+         "{{ n.l }}",
+         "nested too deeply"},
+        {"{% set n = namespace() %}{% set n.n = n %}{{ n }}", "nested too deeply"},
+        {"{% set n = namespace(l=[]) %}{% for i in range(5000) %}{% set n.l = [n.l] %}{% endfor %}"
+         "{{ n.l | tojson }}",
+         "nested too deeply"},
+        {"{{ 'ab' * 999999999999 }}", ""},
+        {"{{ [0] * 999999999999 }}", ""},
+        {"{% set n = namespace(s='ab') %}{% for i in range(99) %}{% set n.s = n.s + n.s %}{% "
+         "endfor "
+         "%}",
+         ""},
+        {"{% set n = namespace(s='ab') %}{% for i in range(99) %}{% set n.s = n.s.replace('', n.s) "
+         "%}{% endfor %}",
+         ""},
+        {"{% for i in range(99999) %}0123456789012345678901234567890123456789012345678901234567890"
+         "{% endfor %}",
+         "the text is too long"},
+        {"{{ '%999999999d' % 1 }}", "unsupported format"},
+        {"{{ '{:999999999d}'.format(1) }}", "Invalid format specifier"},
+        {"{{ 'a'.center(999999999999) }}", ""},
+        {"{{ 'a' | indent(999999999999, true) }}", ""},
+        {"{{ 9223372036854775807 + 1 }}", "beyond 64 bits"},
+        {"{{ -9223372036854775807 - 1 - 1 }}", "beyond 64 bits"},
+        {"{{ (-9223372036854775807 - 1) // -1 }}", "beyond 64 bits"},
+        {"{{ 2 ** 64 }}", "beyond 64 bits"},
+        {"{{ 9223372036854775808 }}", "beyond 64 bits"},
+        {"{{ [1, 2, 3][::-9223372036854775807 - 1] }}", "the step of a slice"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        expect_fault(rows[i].source, strlen(rows[i].source), rows[i].want);
+}
+
+/* `part` 100000 times, behind `begin`; what that opens is closed. */
+static void expect_repeated_fault(const char *begin, const char *part, const char *want)
+{
+    struct buf b;
+    buf_init(&b, 4 << 20);
+    buf_append_str(&b, begin);
+    for (int i = 0; i < 100000; i++)
+        buf_append_str(&b, part);
+    buf_append_str(&b, begin[0] == '{' && begin[1] == '{' ? " }}" : "");
+    expect_fault(buf_str(&b), b.len, want);
+    buf_release(&b);
+}
+
+static void test_deep_sources(void **state)
+{
+    (void)state;
+    expect_repeated_fault("{{ ", "(", "brackets are nested too deeply");
+    expect_repeated_fault("{{ ", "[", "brackets are nested too deeply");
+    expect_repeated_fault("{{ ", "{1:", "brackets are nested too deeply");
+    expect_repeated_fault("{{ ", "-", "nested too deeply");
+    expect_repeated_fault("{{ ", "not ", "nested too deeply");
+    expect_repeated_fault("{{ ", "1 if 1 else ", "nested too deeply");
+    expect_repeated_fault("", "{% if 1 %}", "nested too deeply");
+    expect_repeated_fault("", "{% for i in x %}", "nested too deeply");
+    expect_repeated_fault("{% set ", "(", "nested too deeply");
+    expect_repeated_fault("{{ 1", "+1", "nested too deeply"); /* deep to the left */
+    expect_repeated_fault("{{ x", "|e", "nested too deeply");
+    expect_repeated_fault("{{ x", ".x", "nested too deeply");
+    expect_repeated_fault("{{ x", " is x", "");
+    expect_fault("x", JINJA_MAX_SOURCE + 1, "bytes (at most");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_snippets),
         cmocka_unit_test(test_chat_templates),
+        cmocka_unit_test(test_endless),
+        cmocka_unit_test(test_deep_sources),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
