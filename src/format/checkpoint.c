@@ -539,7 +539,8 @@ static const char *language_of_config(const char *text)
 {
     json_error_t at;
     json_t *root = text ? json_loads(text, 0, &at) : NULL;
-    const char *type = json_string_value(json_object_get(root, "model_type"));
+    const json_t *inner = json_object_get(root, "text_config"); /* of models that also see */
+    const char *type = json_string_value(json_object_get(inner ? inner : root, "model_type"));
     const char *arch = type ? language_names_arch(type) : NULL;
     json_decref(root);
     return arch;

@@ -154,7 +154,7 @@ static void load_model(struct loader *l, struct language_model *m)
         return;
     p->n_vocab = (int)m->embed->dim[0];
     m->head.w = m->embed;
-    if (load_has(l, "output.weight"))
+    if (m->c.tied == 0 || (m->c.tied < 0 && load_has(l, "output.weight")))
         linear_load_plain(l, &m->head, "output", p->n_vocab, p->n_embd);
     load_ropes(l, m);
     m->layers = arena_alloc(l->arena, (size_t)p->n_layer * sizeof(*m->layers));

@@ -118,10 +118,9 @@ static double number(struct source *s, const char *gguf, const char *config, dou
 
 enum type { INT, REAL, FLAG };
 
-/* What is read before anything is derived from it; UNSET where the standard depends on others. */
-#define UNSET (-1)
+/* What is read before anything is derived from it; 0 where the standard depends on others. */
 struct raw {
-    int n_layer, n_ctx, n_head, n_head_kv, d_k, d_v, n_used, window, max_window_layers;
+    int n_layer, n_ctx, n_head, n_head_kv, d_k, d_v, n_used, window, max_window_layers, tied;
     double eps, softcap, final_softcap, scale, query_scalar;
     double base, local_base, n_rot, partial;
     bool gate_norm, use_window;
@@ -146,6 +145,7 @@ static const struct row {
     ROW("expert_used_count", "num_experts_per_tok", n_used, INT, 0, {0, 1024}),
     ROW("expert_weights_norm", "norm_topk_prob", gate_norm, FLAG, 1, {0, 1}),
     ROW("attention.sliding_window", "sliding_window", window, INT, 0, {0, INT_MAX}),
+    ROW(NULL, "tie_word_embeddings", tied, INT, -1, {0, 1}),
     ROW(NULL, "use_sliding_window", use_window, FLAG, 1, {0, 1}),
     ROW(NULL, "max_window_layers", max_window_layers, INT, 0, {0, INT_MAX}),
     ROW("attention.layer_norm_rms_epsilon", "rms_norm_eps", eps, REAL, 1e-6, {0, 1}),
@@ -363,6 +363,7 @@ static void derive(struct source *s, struct language_config *c, const struct raw
     c->softcap = (float)r->softcap;
     c->final_softcap = (float)r->final_softcap;
     c->gate_norm = r->gate_norm;
+    c->tied = r->tied;
 }
 
 static int unknown(const struct checkpoint *file, const char *arch, struct err *e)

@@ -100,6 +100,7 @@ static void test_folder_errors(void **state)
          "tensor blk.1.attn_k.weight: has shape [16, 64], but the model needs [32, 64]"},
         {LLAMA, "model.embed_tokens.weight", "model.embed.weight", ERR_FORMAT,
          "tensor token_embd.weight is missing"},
+        {LLAMA, "lm_head.weight", "head.weight", ERR_FORMAT, "tensor output.weight is missing"},
         {MIXTRAL, "\"num_experts_per_tok\":2", "\"num_experts_per_tok\":5", ERR_FORMAT,
          "5 of 4 experts"},
         {MIXTRAL, "layers.1.block_sparse_moe.experts.2.w1.weight", "layers.1.lost", ERR_FORMAT,

@@ -35,6 +35,9 @@ static const char *const cases[] = {
 
 #define N_CASES (sizeof(cases) / sizeof(cases[0]))
 
+/* Other forms of config.json. */
+static const char *const old_cases[] = {"llama-old", "gemma3-old", "gemma3-seeing"};
+
 /* A model with a cache. */
 struct rig {
     struct checkpoint *file, *ref;
@@ -314,6 +317,17 @@ static void test_huggingface(void **state)
     }
 }
 
+static void test_configs(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(old_cases) / sizeof(old_cases[0]); i++) {
+        struct rig r;
+        rig_open(&r, old_cases[i], false);
+        check_layers(&r);
+        rig_close(&r);
+    }
+}
+
 static void test_gguf(void **state)
 {
     (void)state;
@@ -331,6 +345,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_huggingface),
+        cmocka_unit_test(test_configs),
         cmocka_unit_test(test_gguf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

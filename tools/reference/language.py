@@ -33,6 +33,16 @@ SIZES = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "nu
          "bos_token_id": 1, "eos_token_id": 2}
 
 
+# What transformers 4 wrote, and published files have: the same numbers under other keys.
+OLD = {
+    "llama-old": lambda c: {"rope_theta": 10000.0, "rope_scaling": {"type": "linear", "factor": 4.0}},
+    "gemma3-old": lambda c: {"rope_theta": 1000000.0, "rope_local_base_freq": 10000.0,
+                             "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+                             "sliding_window_pattern": 6},
+    "gemma3-seeing": lambda c: {"model_type": "gemma3", "text_config": c},
+}
+
+
 def rope(kind, **more):
     return {"rope_parameters": {"rope_type": kind, "rope_theta": 10000.0, **more}}
 
@@ -40,9 +50,18 @@ def rope(kind, **more):
 SHORT = [1.0 + 0.05 * i for i in range(8)]
 LONG = [1.5 + 0.4 * i for i in range(8)]
 
+GEMMA3 = {"head_dim": 24, "sliding_window": 9, "query_pre_attn_scalar": 20,
+              "num_hidden_layers": 7,
+              "rope_parameters": {
+                  "full_attention": {"rope_type": "linear", "factor": 8.0,
+                                     "rope_theta": 1000000.0},
+                  "sliding_attention": {"rope_type": "default",
+                                        "rope_theta": 10000.0}}}
+
 CASES = {
     "llama": (T.LlamaConfig, {}),
     "llama-linear": (T.LlamaConfig, rope("linear", factor=4.0)),
+    "llama-old": (T.LlamaConfig, rope("linear", factor=4.0)),
     "llama-yarn": (T.LlamaConfig, rope("yarn", factor=4.0, original_max_position_embeddings=64)),
     "llama-llama3": (T.LlamaConfig, rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
                                          original_max_position_embeddings=64)),
@@ -59,13 +78,9 @@ CASES = {
                                           "moe_intermediate_size": 32, "norm_topk_prob": False}),
     "gemma2": (T.Gemma2Config, {"head_dim": 24, "sliding_window": 9, "query_pre_attn_scalar": 20,
                                 "attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0}),
-    "gemma3": (T.Gemma3TextConfig, {"head_dim": 24, "sliding_window": 9, "query_pre_attn_scalar": 20,
-                                    "num_hidden_layers": 7,
-                                    "rope_parameters": {
-                                        "full_attention": {"rope_type": "linear", "factor": 8.0,
-                                                           "rope_theta": 1000000.0},
-                                        "sliding_attention": {"rope_type": "default",
-                                                              "rope_theta": 10000.0}}}),
+    "gemma3": (T.Gemma3TextConfig, GEMMA3),
+    "gemma3-old": (T.Gemma3TextConfig, GEMMA3),
+    "gemma3-seeing": (T.Gemma3TextConfig, GEMMA3),
     "phi3": (T.Phi3Config, {"sliding_window": 30}),
     "phi3-short": (T.Phi3Config, {"original_max_position_embeddings": 128, "sliding_window": None,
                                   **rope("longrope", short_factor=SHORT, long_factor=LONG,
@@ -165,6 +180,11 @@ def make(case):
         save_file(file, DATA / published_as["weights"], {"config": json.dumps(config)})
     else:
         model = load(shapes, config)
+        if case in OLD:
+            new = OLD[case](config)
+            keep = {} if "text_config" in new else {
+                k: v for k, v in config.items() if k not in ("rope_parameters", "layer_types")}
+            config = {**keep, **new}
         write_manifest(case, shapes, config)
 
     def watch(i):
@@ -176,7 +196,7 @@ def make(case):
 
     hooks = [layer.register_forward_hook(watch(i)) for i, layer in enumerate(model.model.layers)]
     u = (hash_weights.signed_unit("input.tokens", 0, N_TOKENS) + 1) / 2
-    tokens = (u * config["vocab_size"]).astype(np.int32)
+    tokens = (u * shapes["model.embed_tokens.weight"][0]).astype(np.int32)
     with torch.no_grad():
         tensors["output.logits"] = model(torch.from_numpy(tokens[None].astype(np.int64))).logits[0].numpy().copy()
         for hook in hooks:
