@@ -12,6 +12,7 @@
 #include "base/thread.h"
 #include "cpu/kernels.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +137,7 @@ static int run_expert(const struct expert_job *j, long expert, struct err *e)
     wt.data = op->each ? (void *)(uintptr_t)op->each[expert] : cpu_at(w, expert * n * k);
     if (b)
         bt.data = (float *)b->data + expert * n;
+    assert(m == 1 || (j->x && j->y)); /* there is room for the longest list */
     x.data = m == 1 ? slot_x(j, slots[0]) : j->x;
     y.data = m == 1 ? slot_y(j, slots[0]) : j->y;
     for (long i = 0; m > 1 && i < m; i++)

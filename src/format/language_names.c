@@ -162,7 +162,7 @@ enum language_kind_of_name language_names_map(const char *arch, const char *name
                                         "model.",
                                         "bert.",
                                         "nomic_bert."};
-    const char *number[2], *rest;
+    const char *number[2] = {name, name}, *rest;
     if (strlen(name) >= LANGUAGE_NAME_MAX)
         return LANGUAGE_UNKNOWN; /* none of these; whatever is mapped is no longer than it was */
     for (size_t i = 0; i < sizeof(outer) / sizeof(outer[0]); i++)
@@ -177,7 +177,7 @@ enum language_kind_of_name language_names_map(const char *arch, const char *name
             continue;
         out[0] = 0;
         for (const char *c = r->to; *c; c++) {
-            if (*c == '#') {
+            if (*c == '#' && n < 2) {
                 append(out, number[n], strspn(number[n], "0123456789"));
                 n++;
             } else {
