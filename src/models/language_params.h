@@ -40,7 +40,7 @@ struct language_config {
     float softcap, final_softcap; /* 0: none */
     bool interleaved;
     bool norms_lack_one;        /* as kind says, of these files */
-    int tied;            /* the head is the embedding: 1, 0; -1: if the file has no other */
+    int tied;                   /* the head is the embedding: 1, 0; -1: if the file has no other */
     bool gate_norm;             /* weights of the chosen experts add up to 1 */
     const bool *rotated;        /* [n_layer] */
     struct rope_params rope;    /* its divisors are those of short contexts */
