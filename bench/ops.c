@@ -24,6 +24,11 @@
         1, 1, 1, 1 \
     }
 
+#define PROMPT(type)                                                     \
+    {                                                                    \
+        .kind = OP_LINEAR, {512, 2048}, {8192, 2048}, type, .fast = true \
+    }
+
 static const struct op_row rows[] = {
     /* UNet */
     {.kind = OP_CONV2D, {1, 64, 64, 4}, {320, 4, 3, 3}, CONV3},
@@ -65,6 +70,23 @@ static const struct op_row rows[] = {
     {.kind = OP_ADD, {2, 64, 64, 320}, {2, 64, 64, 320}},
     {.kind = OP_CONCAT, {2, 64, 64, 320}, {2, 64, 64, 320}},
     {.kind = OP_UPSAMPLE, {2, 32, 32, 640}, {64, 64}},
+    /* A prompt through Llama 3.2 1B */
+    PROMPT(DTYPE_BF16),
+    PROMPT(DTYPE_F16),
+    PROMPT(DTYPE_Q8_0),
+    PROMPT(DTYPE_Q4_0),
+    PROMPT(DTYPE_Q5_1),
+    PROMPT(DTYPE_Q4_K),
+    PROMPT(DTYPE_Q5_K),
+    PROMPT(DTYPE_Q6_K),
+    PROMPT(DTYPE_Q3_K),
+    PROMPT(DTYPE_Q2_K),
+    PROMPT(DTYPE_IQ4_XS),
+    PROMPT(DTYPE_MXFP4),
+    {.kind = OP_LINEAR, {512, 8192}, {2048, 8192}, DTYPE_Q4_K, .fast = true},
+    {.kind = OP_LINEAR, {512, 8192}, {2048, 8192}, DTYPE_Q6_K, .fast = true},
+    {.kind = OP_LINEAR, {64, 2048}, {8192, 2048}, DTYPE_Q4_K, .fast = true},
+    {.kind = OP_LINEAR, {32, 2048}, {8192, 2048}, DTYPE_Q4_K, .fast = true},
     /* VAE decoder */
     {.kind = OP_CONV2D, {1, 64, 64, 512}, {512, 512, 3, 3}, CONV3},
     {.kind = OP_CONV2D, {1, 128, 128, 512}, {512, 512, 3, 3}, CONV3},

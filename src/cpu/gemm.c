@@ -38,8 +38,9 @@ struct gemm {
     long residual_rows;            /* rows of out that one of its rows is added to */
     const int32_t *x_rows;         /* row i of the product is this one of x; NULL: i */
     bool fast;                     /* activations may be rounded to bf16 */
-    enum dtype type;               /* of the products */
-    size_t elem;                   /* its size */
+    enum dtype type;               /* of the products; Q8_0: whole numbers, k_int8.c */
+    long unit;                     /* channels in the smallest piece of it: 1 or INT8_STEP */
+    size_t a_unit, w_unit;         /* its bytes in a pixel and in a column of weights */
     const char *a;                 /* x in that type, [n, h, w, channels] */
     size_t a_row;                  /* bytes of one pixel, channels rounded up to k_step */
     int64_t h, w_in, h_out, w_out;
@@ -60,6 +61,17 @@ struct gemm {
 static long round_up(long n, long unit)
 {
     return (n + unit - 1) / unit * unit;
+}
+
+/* Bytes of n channels of a pixel, of a column of weights; n is a multiple of the unit. */
+static size_t a_bytes(const struct gemm *g, long n)
+{
+    return (size_t)(n / g->unit) * g->a_unit;
+}
+
+static size_t w_bytes(const struct gemm *g, long n)
+{
+    return (size_t)(n / g->unit) * g->w_unit;
 }
 
 /* What one task computes, and where. */
@@ -123,7 +135,7 @@ static const char *pixel(const struct gemm *g, const struct part *p, struct plac
         int64_t line = (t.x * g->x->dim[0] + at.image) * g->lines + at.y + g->pad_top + t.y;
         i = line * g->w_out + (at.x + g->pad_left) / g->stride;
     }
-    return i < 0 ? p->zeros : g->a + (size_t)i * g->a_row + (size_t)p->c0 * g->elem;
+    return i < 0 ? p->zeros : g->a + (size_t)i * g->a_row + a_bytes(g, p->c0);
 }
 
 /* Pointers to the pixels under every tap of rows m .. m + n. */
@@ -143,7 +155,7 @@ static void row_pointers(const struct gemm *g, const struct part *p, long m, int
 static void gather(const struct gemm *g, const struct part *p, const struct place *at, int n,
                    struct tap t, char *dst)
 {
-    size_t bytes = (size_t)p->k * g->elem;
+    size_t bytes = a_bytes(g, p->k);
     for (int i = 0; i < g->p->group; i++)
         memcpy(dst + (size_t)i * bytes, i < n ? pixel(g, p, at[i], t) : p->zeros, bytes);
 }
@@ -163,7 +175,7 @@ static bool is_regular(const struct gemm *g, struct place at, int64_t left, stru
 static void row_groups(const struct gemm *g, const struct part *p, long m, int n, struct rows *r)
 {
     int group = g->p->group, taps = g->kh * g->kw, per_tap = g->p->mr / group;
-    size_t bytes = (size_t)p->k * g->elem;
+    size_t bytes = a_bytes(g, p->k);
     int64_t line = g->shifted && g->stride == 1 ? g->h_out * g->w_out : g->w_out;
     for (int j = 0; j * group < n; j++, m += group) {
         int present = n - j * group < group ? n - j * group : group, known = 1, at_tap = j;
@@ -236,6 +248,7 @@ static void add_block(const struct gemm *g, const struct part *p)
     bool last = p->c0 + p->k >= g->channels, only = p->c0 == 0 && last;
     struct gemm_tile tile = {.a = rows.a,
                              .a_step = rows.step,
+                             .type = g->w->type,
                              .ldc = p->ldc,
                              .k = p->k,
                              .part = part_of(g, p->k),
@@ -280,7 +293,7 @@ static void pack_block(const struct gemm *g, const struct part *p)
             pack.k = end - pack.c0 < part ? end - pack.c0 : part;
             pack.dst = dst;
             g->p->pack(&pack);
-            dst += (size_t)(part * pack.taps * pack.nv * width) * g->elem;
+            dst += w_bytes(g, part) * (size_t)(pack.taps * pack.nv * width);
         }
     }
 }
@@ -327,7 +340,7 @@ struct convert_job {
 static void convert_pixel(const struct gemm *g, int64_t i, char *dst)
 {
     float tmp[CONVERT];
-    size_t used = i < 0 ? 0 : (size_t)g->channels * g->elem;
+    size_t used = i < 0 ? 0 : a_bytes(g, g->channels);
     if (g->x_rows)
         i = g->x_rows[i];
     if (i >= 0 && g->x->type == g->type)
@@ -335,10 +348,12 @@ static void convert_pixel(const struct gemm *g, int64_t i, char *dst)
     for (long c0 = 0; i >= 0 && g->x->type != g->type && c0 < g->channels; c0 += CONVERT) {
         long n = g->channels - c0 < CONVERT ? g->channels - c0 : CONVERT;
         const float *x = cpu_floats(g->c, g->x, i * g->channels + c0, n, tmp);
-        if (g->type == DTYPE_BF16)
-            g->c->k->from_f32(DTYPE_BF16, x, dst + (size_t)c0 * g->elem, n);
+        if (g->type == DTYPE_Q8_0)
+            g->c->k->to_int8(x, dst + a_bytes(g, c0), n);
+        else if (g->type == DTYPE_BF16)
+            g->c->k->from_f32(DTYPE_BF16, x, dst + a_bytes(g, c0), n);
         else
-            memcpy(dst + (size_t)c0 * g->elem, x, (size_t)n * g->elem);
+            memcpy(dst + a_bytes(g, c0), x, a_bytes(g, n));
     }
     memset(dst + used, 0, g->a_row - used);
 }
@@ -386,7 +401,7 @@ static void choose_blocks(struct gemm *g)
 {
     const struct kernels *k = g->c->k;
     const struct product *p = g->p;
-    long taps = g->kh * g->kw, elem = (long)g->elem;
+    long taps = g->kh * g->kw;
     int block = taps == 1 ? dtype_block(g->w->type) : 1;
     long unit = p->k_step > 2 ? p->k_step : 2;
     if (block > unit)
@@ -396,12 +411,12 @@ static void choose_blocks(struct gemm *g)
     long row_tasks = (g->rows + 63) / 64; /* in smaller ones unpacking would take longest */
     while (g->columns > p->nr && (g->n_out + g->columns - 1) / g->columns * row_tasks < want)
         g->columns -= p->nr;
-    while (g->columns > 2L * p->nr && channels * taps * elem * g->columns > p->cache)
+    while (g->columns > 2L * p->nr && (long)w_bytes(g, channels) * taps * g->columns > p->cache)
         g->columns -= p->nr;
     if (g->columns > round_up(g->n_out, p->nr))
         g->columns = round_up(g->n_out, p->nr);
     long width = g->n_out < g->columns ? round_up(g->n_out, k->width) : g->columns;
-    g->k_block = p->cache / elem / width / taps / unit * unit;
+    g->k_block = p->cache * g->unit / (long)g->w_unit / width / taps / unit * unit;
     if (g->k_block < unit)
         g->k_block = unit;
     if (g->k_block > g->channels)
@@ -417,19 +432,39 @@ static void choose_blocks(struct gemm *g)
     g->chunk = round_up(g->chunk, p->mr);
     g->n_chunks = (g->rows + g->chunk - 1) / g->chunk;
     long k_max = round_up(g->k_block < channels ? g->k_block : channels, p->k_step);
-    g->panel_size = cpu_round64((size_t)(k_max * taps * p->nr * elem)) *
+    g->panel_size = cpu_round64(w_bytes(g, k_max) * (size_t)(taps * p->nr)) *
                     (size_t)(g->columns / p->nr);
     g->sums_size = cpu_round64((size_t)((blocks ? g->chunk : p->mr) * g->columns) * sizeof(float));
     g->pack_size = cpu_round64((size_t)(2 * (k_max + 1) * taps * k->width + 512) * sizeof(float));
-    g->gather_size = p->group > 1 ? cpu_round64((size_t)(p->mr * taps * k_max * elem)) : 0;
+    g->gather_size = p->group > 1 ? cpu_round64(a_bytes(g, k_max) * (size_t)(p->mr * taps)) : 0;
     g->zeros_size = cpu_round64((size_t)channels * sizeof(float));
     g->worker_size = g->panel_size + g->sums_size + g->pack_size + g->gather_size + g->zeros_size;
+}
+
+/* In which type to multiply. */
+static void choose_product(struct gemm *g)
+{
+    const struct kernels *k = g->c->k;
+    const struct int8_form f = int8_form(g->w->type);
+    bool bf16 = k->bf16.gemm && (g->fast || g->out->type == DTYPE_BF16);
+    if (g->fast && k->int8.gemm && f.parts > 0 && f.most <= k->int8_most &&
+        g->channels % dtype_block(g->w->type) == 0) {
+        g->p = &k->int8;
+        g->type = DTYPE_Q8_0;
+        g->unit = INT8_STEP;
+        g->a_unit = sizeof(struct int8_row);
+        g->w_unit = (size_t)int8_tile_bytes(g->w->type);
+        return;
+    }
+    g->p = bf16 ? &k->bf16 : &k->f32;
+    g->type = bf16 ? DTYPE_BF16 : DTYPE_F32;
+    g->unit = 1;
+    g->a_unit = g->w_unit = dtype_row_size(g->type, 1);
 }
 
 static int run_gemm(struct gemm *g, struct err *e)
 {
     struct cpu *c = g->c;
-    bool bf16 = c->k->bf16.gemm && (g->fast || g->out->type == DTYPE_BF16);
     if (g->kh * g->kw > MAX_TAPS)
         return err_set(e, ERR_UNSUPPORTED, "a %d x %d convolution kernel", g->kh, g->kw);
     if (!dtype_is_float(g->w->type))
@@ -437,10 +472,8 @@ static int run_gemm(struct gemm *g, struct err *e)
                        dtype_name(g->w->type));
     if (g->residual)
         g->residual_rows = g->rows / (long)tensor_n_rows(g->residual);
-    g->p = bf16 ? &c->k->bf16 : &c->k->f32;
-    g->type = bf16 ? DTYPE_BF16 : DTYPE_F32;
-    g->elem = dtype_row_size(g->type, 1);
-    g->a_row = (size_t)round_up(g->channels, g->p->k_step) * g->elem;
+    choose_product(g);
+    g->a_row = a_bytes(g, round_up(g->channels, g->p->k_step));
     choose_blocks(g);
     size_t pixels = (size_t)(g->x_rows ? g->rows : tensor_n_rows(g->x)), copy_size = 0;
     g->shifted = g->p->group > 1 && g->kw > 1 && g->w_out < NARROW;

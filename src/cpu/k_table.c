@@ -39,6 +39,19 @@ const struct kernels K(kernels) = {
              .cache = 192 * 1024},
 #endif
 #endif
+#if defined(SIMD_INT8)
+    .int8 = {.gemm = K(gemm_int8),
+             .pack = K(pack_int8),
+             .mr = GEMM_MR,
+             .nr = GEMM_NV * VF_N,
+             .n = 4 * GEMM_NV * VF_N,
+             .k_step = INT8_STEP,
+             .group = 1,
+             .part = INT_MAX,
+             .cache = 512 * 1024},
+    .int8_most = SIMD_INT8,
+    .to_int8 = K(to_int8),
+#endif
     .begin_products = K(begin_products),
     .end_products = K(end_products),
     .dot = K(dot),

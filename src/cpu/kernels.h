@@ -14,14 +14,16 @@
 #include <stdint.h>
 
 /* One tile of a product: c[m][nv * width] (+)= sum over taps and k of a[tap][row][k] * w[..].
- * w is packed [taps][k][nv * width] (f32) or [taps][k / 2][nv * width][2] (bf16). */
+ * w is packed [taps][k][nv * width] (f32), [taps][k / 2][nv * width][2] (bf16) or as k_int8.c says.
+ */
 struct gemm_tile {
     /* Rows of k elements: for each tap, mr pointers, the first m used; where product.group > 1, for
      * each tap mr / group pointers to the first row of each group. */
     const void *const *a;
     const long *a_step; /* group > 1: bytes from row to row in each group, indexed as `a` */
     const void *w;
-    float *c; /* row stride ldc; rows up to a multiple of the group are written */
+    enum dtype type; /* int8: of the weights in the file */
+    float *c;        /* row stride ldc; rows up to a multiple of the group are written, int8: mr */
     long ldc;
     long k;    /* elements per tap, a multiple of product.k_step */
     long part; /* <= k: elements taken at a time, each part under all taps while it is in L1; w is
@@ -31,6 +33,42 @@ struct gemm_tile {
     int nv;          /* vectors of columns, 1 .. nr / width */
     bool accumulate; /* add to c instead of replacing it */
 };
+
+/* Products of quantised weights and rows of f32 in whole numbers, k_int8.c: activations as blocks
+ * of INT8_STEP, x = scale (q - 128), with the sums of x over both halves. */
+#define INT8_STEP 32
+struct int8_row {
+    uint8_t q[INT8_STEP];
+    float scale, sum[2];
+};
+
+/* How a type's blocks enter: 0 parts if they do not. */
+struct int8_form {
+    int parts;       /* of INT8_STEP channels with a scale of their own: 1 or 2 */
+    bool has_offset; /* blocks.h */
+    int most;        /* |q| is no larger */
+};
+
+static inline struct int8_form int8_form(enum dtype type)
+{
+    static const struct int8_form forms[] = {
+        [DTYPE_Q4_0] = {1, false, 8},     [DTYPE_Q4_1] = {1, true, 15},
+        [DTYPE_Q5_0] = {1, false, 16},    [DTYPE_Q5_1] = {1, true, 31},
+        [DTYPE_Q8_0] = {1, false, 128},   [DTYPE_Q2_K] = {2, true, 3},
+        [DTYPE_Q3_K] = {2, false, 4},     [DTYPE_Q4_K] = {1, true, 15},
+        [DTYPE_Q5_K] = {1, true, 31},     [DTYPE_Q6_K] = {2, false, 32},
+        [DTYPE_IQ4_NL] = {1, false, 127}, [DTYPE_IQ4_XS] = {1, false, 127},
+        [DTYPE_MXFP4] = {1, false, 12},   [DTYPE_OTHER] = {0, false, 0},
+    };
+    return forms[type];
+}
+
+/* Bytes of INT8_STEP channels of one column in a tile of weights. */
+static inline int int8_tile_bytes(enum dtype type)
+{
+    const struct int8_form f = int8_form(type);
+    return INT8_STEP + f.parts * (f.has_offset ? 3 : 2) * 4;
+}
 
 /* Packs weights of rows n, channels c0 .. c0 + k, all taps, for gemm_tile. Element (n, c, tap) lies
  * at src row n0 + n, column c * taps + tap. Columns beyond n and channels up to a multiple of
@@ -129,6 +167,9 @@ struct kernels {
     const char *name;
     int width;                /* floats per vector */
     struct product f32, bf16; /* bf16.gemm is NULL without bf16 instructions */
+    struct product int8;      /* gemm is NULL where others are quicker */
+    int int8_most;            /* the largest |q| of weights it can take */
+    void (*to_int8)(const float *x, void *dst, long n); /* -> struct int8_row [n / INT8_STEP] */
     /* Around a thread's calls of gemm: sets up and gives back what it needs of the processor. */
     void (*begin_products)(void);
     void (*end_products)(void);

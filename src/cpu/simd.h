@@ -151,7 +151,8 @@ SIMD vf vf_load_i8(const int8_t *p)
  * `bytes` bytes at p: 4, 8, 16, 32 or 64, up to the size of a vector. */
 #define VB_BIAS 128
 typedef __m512i vb;
-typedef __m512i vi;
+/* Not __m512i: where GCC 12 changes the type of a sum it keeps it in two registers. */
+typedef int32_t vi __attribute__((vector_size(64)));
 SIMD vb vb_load(const void *p)
 {
     return _mm512_loadu_si512(p);
@@ -177,19 +178,19 @@ SIMD vb vb_spread(const void *p, const int bytes)
 }
 SIMD vi vi_load(const int32_t *p)
 {
-    return _mm512_loadu_si512(p);
+    return (vi)_mm512_loadu_si512(p);
 }
 SIMD vi vi_dot(vi acc, vb w, vb x)
 {
-    return _mm512_dpbusd_epi32(acc, w, x);
+    return (vi)_mm512_dpbusd_epi32((__m512i)acc, w, x);
 }
 SIMD vi vi_dot_wide(vi acc, vb w, vb x)
 {
-    return _mm512_dpbusd_epi32(acc, w, x);
+    return (vi)_mm512_dpbusd_epi32((__m512i)acc, w, x);
 }
 SIMD vf vf_from_vi(vi a)
 {
-    return _mm512_cvtepi32_ps(a);
+    return _mm512_cvtepi32_ps((__m512i)a);
 }
 /* One float of p for each `group` bytes of a vector: 16, 32 or 64. */
 SIMD vf vf_spread(const float *p, const int group)
@@ -218,6 +219,23 @@ SIMD float simd_half(const void *p)
     memcpy(&h, p, sizeof(h));
     return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
 }
+#if !defined(__AMX_BF16__)
+/* Products of many rows in whole numbers (k_int8.c) are the quickest for weights with |w| up to
+ * this: vi_dot(acc, x, w) takes any unsigned x. */
+#define SIMD_INT8 128
+SIMD vi vi_scale(vi a, int32_t factor)
+{
+    return a * factor;
+}
+SIMD void vi_store(int32_t *p, vi a)
+{
+    _mm512_storeu_si512(p, (__m512i)a);
+}
+SIMD vb vb_sub(vb a, vb b)
+{
+    return _mm512_sub_epi8(a, b);
+}
+#endif
 /* In all sets: vf_ldexp(a, n) is a * 2^n for whole n in -126 .. 127, vf_transpose() transposes
  * VF_N vectors of VF_N. */
 SIMD void vf_transpose(vf r[VF_N])
@@ -339,9 +357,9 @@ SIMD void amx_end(void)
 #elif defined(__AVX2__)
 #include <immintrin.h>
 
-#define VF_N    8
-#define GEMM_MR 6
-#define GEMM_NV 2
+#define VF_N      8
+#define GEMM_MR   6
+#define GEMM_NV   2
 
 typedef __m256 vf;
 
@@ -458,7 +476,7 @@ SIMD vf vf_load_i8(const int8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
 }
-#define VB_BIAS 0
+#define VB_BIAS   0
 typedef __m256i vb;
 typedef __m256i vi;
 SIMD vb vb_load(const void *p)
@@ -521,6 +539,19 @@ SIMD float simd_half(const void *p)
     uint16_t h;
     memcpy(&h, p, sizeof(h));
     return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+}
+#define SIMD_INT8 64
+SIMD vi vi_scale(vi a, int32_t factor)
+{
+    return _mm256_mullo_epi32(a, _mm256_set1_epi32(factor));
+}
+SIMD void vi_store(int32_t *p, vi a)
+{
+    _mm256_storeu_si256((void *)p, a);
+}
+SIMD vb vb_sub(vb a, vb b)
+{
+    return _mm256_sub_epi8(a, b);
 }
 SIMD void vf_transpose(vf r[VF_N])
 {
