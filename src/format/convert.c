@@ -8,6 +8,7 @@
 #include "base/thread.h"
 #include "format/checkpoint.h"
 #include "format/convert_meta.h"
+#include "format/language_gguf.h"
 #include "format/mix.h"
 #include "format/weights.h"
 #include "tensor/quant.h"
@@ -24,7 +25,8 @@ struct item {
     struct file_tensor to;
     enum dtype from;
     size_t from_size;
-    size_t order; /* in the source */
+    size_t order;                       /* in the source */
+    const struct language_tensor *made; /* its bytes are made when it is written; or NULL */
 };
 
 struct job {
@@ -32,7 +34,8 @@ struct job {
     const struct convert_options *o;
     const struct mix *mix; /* NULL keeps the types */
     bool is_language;
-    struct mix_model model; /* if is_language */
+    struct mix_model model;        /* if is_language */
+    struct language_gguf language; /* of a Hugging Face folder */
     struct item *items;
     size_t n;
     bool gguf;
@@ -165,7 +168,19 @@ static int list_language(struct job *j, struct err *e)
 {
     j->is_language = true;
     convert_meta_model(j->c, &j->model);
-    return list_canonical(j, e);
+    if (!checkpoint_is_huggingface(j->c) || !j->gguf)
+        return list_canonical(j, e);
+    int rc = language_gguf_list(&j->language, j->c, e);
+    rc = rc ? rc : alloc_items(j, j->language.n, e);
+    for (size_t i = 0; !rc && i < j->language.n; i++) {
+        const struct language_tensor *t = &j->language.tensors[i];
+        struct item *item = &j->items[j->n++];
+        item->order = i;
+        item->to = t->t;
+        item->made = t->changed ? t : NULL;
+        rc = plan(j, item, e);
+    }
+    return rc;
 }
 
 static size_t alignment(const struct item *item)
@@ -253,29 +268,31 @@ static int check_values(const struct piece *p, struct err *e)
     return 0;
 }
 
-static int copy_tensor(struct job *j, const struct item *item, struct err *e)
+static int copy_tensor(struct job *j, const struct item *item, const unsigned char *src,
+                       struct err *e)
 {
     const size_t piece = (size_t)PIECE * sizeof(float);
     int rc = 0;
     for (size_t at = 0; !rc && !j->file.failed && at < item->from_size; at += piece) {
         size_t left = item->from_size - at;
-        write_bytes(j, item->to.data + at, left < piece ? left : piece);
+        write_bytes(j, src + at, left < piece ? left : piece);
         rc = tell(j, e);
     }
     return rc;
 }
 
 /* What the file writer noticed need not wait until the end. */
-static int write_tensor(struct job *j, const struct item *item, struct err *e)
+static int convert_tensor(struct job *j, const struct item *item, const unsigned char *src,
+                          struct err *e)
 {
     if (item->from == item->to.type)
-        return copy_tensor(j, item, e);
+        return copy_tensor(j, item, src, e);
     struct piece p = {.item = item, .floats = j->floats, .bytes = j->bytes};
     int64_t n = count(&item->to);
     int rc = 0;
     for (int64_t at = 0; !rc && !j->file.failed && at < n; at += PIECE) {
         p.n = n - at < PIECE ? n - at : PIECE;
-        p.src = item->to.data + dtype_row_size(item->from, at);
+        p.src = src + dtype_row_size(item->from, at);
         parallel_for(j->pool, (long)((p.n + CHUNK - 1) / CHUNK), 1, convert_chunks, &p);
         rc = check_values(&p, e);
         if (rc)
@@ -286,12 +303,32 @@ static int write_tensor(struct job *j, const struct item *item, struct err *e)
     return rc;
 }
 
+static int write_tensor(struct job *j, const struct item *item, struct err *e)
+{
+    unsigned char *made = NULL;
+    int rc = item->made ? language_gguf_make(item->made, &made, e) : 0;
+    if (!rc)
+        rc = convert_tensor(j, item, made ? made : item->to.data, e);
+    free(made);
+    return rc;
+}
+
+/* What a language model is already, by its token embeddings. */
+static const struct mix *present_mix(const struct job *j)
+{
+    const struct ckpt_tensor *t = j->is_language ? checkpoint_find(j->c, "token_embd.weight")
+                                                 : NULL;
+    return t && checkpoint_is_huggingface(j->c) ? mix_of_type(t->type) : NULL;
+}
+
 static int write_header(struct job *j, struct err *e)
 {
     int rc = 0;
     if (j->gguf) {
         gguf_writer_init(&j->writer);
-        convert_meta_gguf(j->c, j->mix, &j->writer);
+        convert_meta_gguf(j->c, j->mix ? j->mix : present_mix(j), &j->writer);
+        if (j->o->describe)
+            rc = j->o->describe(j->o->ctx, &j->writer, e);
         for (size_t i = 0; !rc && i < j->n; i++)
             rc = gguf_put_tensor(&j->writer, &j->items[i].to, e);
         return rc ? rc : gguf_write_header(&j->writer, &j->file, e);
@@ -362,6 +399,7 @@ int convert_checkpoint(const struct checkpoint *c, const char *out, const struct
 done:
     file_writer_abort(&j.file);
     gguf_writer_release(&j.writer);
+    language_gguf_release(&j.language);
     pool_free(j.pool);
     free(j.items);
     free(j.floats);

@@ -14,6 +14,7 @@
 
 struct checkpoint;
 struct err;
+struct gguf_writer;
 struct mix;
 
 struct convert_options {
@@ -27,6 +28,8 @@ struct convert_options {
      * is `type`. */
     const struct mix *mix;
     int n_threads; /* 0: one per processor */
+    /* Adds metadata to a GGUF file: the tokenizer of a Hugging Face folder. May be NULL. */
+    int (*describe)(void *ctx, struct gguf_writer *w, struct err *e);
 };
 
 /* The type a tensor of a picture model gets: only matrices [n, multiple of the block] are

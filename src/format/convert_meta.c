@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "format/checkpoint.h"
+#include "format/language_gguf.h"
 #include "format/mix.h"
 #include "format/vocab_file.h"
 #include "format/weights.h"
@@ -126,6 +127,8 @@ void convert_meta_model(const struct checkpoint *c, struct mix_model *model)
     const struct weight_file *f = checkpoint_weights(c)->files[0];
     const char *arch = checkpoint_meta(c, "general.architecture");
     *model = (struct mix_model){.is_tied = !checkpoint_find(c, "output.weight")};
+    if (checkpoint_is_huggingface(c))
+        language_gguf_model(c, model);
     if (!f->is_gguf || !arch)
         return;
     model->is_falcon = strcmp(arch, "falcon") == 0;
@@ -147,6 +150,8 @@ void convert_meta_gguf(const struct checkpoint *c, const struct mix *mix, struct
         gguf_put_u32(w, "general.quantization_version", QUANTIZATION_VERSION);
     }
     put_old_values(w, c);
+    if (checkpoint_is_huggingface(c))
+        language_gguf_put(c, w);
     if (index)
         gguf_put_str(w, "lar.model_index", index);
     for (size_t i = 0; i < N_CONFIGS; i++) {

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "cpu/cpu.h"
 #include "format/checkpoint.h"
+#include "format/convert.h"
 #include "models/bert.h"
 #include "support/hash_checkpoint.h"
 #include "support/stages.h"
@@ -30,7 +31,19 @@ static char *write_case(const char *name, enum dtype type)
     return folder;
 }
 
-static void check_case(const char *name)
+/* The folder as a GGUF file. */
+static void convert(struct checkpoint **file)
+{
+    struct err e = {0};
+    char *dir = test_temp_dir(), *path = file_join(dir, "m.gguf");
+    assert_ok(convert_checkpoint(*file, path, &(struct convert_options){.type = DTYPE_F16}, &e), e);
+    checkpoint_close(*file);
+    assert_ok(checkpoint_open(file, path, &e), e);
+    free(path);
+    free(dir);
+}
+
+static void check_case(const char *name, bool gguf)
 {
     char variant[64], *folder = write_case(name, DTYPE_F16);
     struct checkpoint *file;
@@ -40,6 +53,8 @@ static void check_case(const char *name)
     snprintf(variant, sizeof(variant), "encoder-%s", name);
     struct checkpoint *ref = stages_open(variant);
     assert_ok(checkpoint_open(&file, folder, &e), e);
+    if (gguf)
+        convert(&file);
     assert_ok(bert_open(&m, file, &e), e);
     assert_ok(cpu_backend_new(&b, 2, NULL, &e), e);
     struct tape *t = tape_new(DTYPE_F32);
@@ -67,9 +82,11 @@ static void check_case(const char *name)
 static void encoders_equal_transformers(void **state)
 {
     (void)state;
-    check_case("bert");
-    check_case("nomic-bert");
-    check_case("nomic-bert-own");
+    for (int gguf = 0; gguf < 2; gguf++) {
+        check_case("bert", gguf);
+        check_case("nomic-bert", gguf);
+        check_case("nomic-bert-own", gguf);
+    }
 }
 
 static void write_text(const char *folder, const char *name, const char *text)

@@ -54,9 +54,10 @@ static int open_model(const char *folder, bool gguf, struct err *e)
     int rc = checkpoint_open(&c, folder, e);
     if (!rc && gguf) {
         char *path = mem_printf("%s.gguf", folder);
-        assert_ok(language_gguf_write(c, path, e), *e);
+        rc = language_gguf_write(c, path, e);
         checkpoint_close(c);
-        rc = checkpoint_open(&c, path, e);
+        if (!rc)
+            rc = checkpoint_open(&c, path, e);
         free(path);
     }
     if (!rc) {
@@ -126,7 +127,7 @@ static void test_gguf_errors(void **state)
         {"\"num_hidden_layers\":3,", "", "the key llama.block_count is missing"},
         {"\"num_attention_heads\":4", "\"num_attention_heads\":70000",
          "llama.attention.head_count: not a number from 1 to 65536"},
-        {"\"head_dim\":16", "\"head_dim\":15", "15 of a head's 15 elements cannot be rotated"},
+        {"\"head_dim\":16", "\"head_dim\":15", "blk.0.attn_k.weight: its rows are no heads of 15"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
