@@ -127,8 +127,10 @@ static int rewrite_class(struct rewrite *w, struct err *e)
     if (w->p < w->end && *w->p == '^')
         buf_append_char(&w->out, *w->p++);
     int rc = rewrite_members(w, 0, e);
+    if (!rc && w->p == w->end)
+        rc = err_set(e, ERR_FORMAT, "a class that does not end");
     if (rc || !starts(w, "&&")) {
-        w->p += w->p < w->end;
+        w->p += !rc;
         buf_append_char(&w->out, ']');
         return rc;
     }
