@@ -149,7 +149,7 @@ static int render(const struct lar_text_model *m, const struct lar_generate *g,
     }
     struct chat_request chat = {.messages = messages, .add_generation_prompt = true};
     if (!rc)
-        rc = text_model_chat(m->model, &chat, prompt, e);
+        rc = text_model_chat(m->model, &chat, prompt, NULL, e);
     json_decref(messages);
     return rc;
 }

@@ -16,6 +16,7 @@
 #include "pipeline/generate.h"
 #include "pipeline/text_model.h"
 #include "text/chat.h"
+#include "text/chat_parse.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -26,10 +27,12 @@
 
 /* One answer on its way to the terminal. */
 struct printing {
-    bool terminal;
-    struct markdown markdown; /* of a terminal */
-    struct buf shown;         /* scratch */
-    struct buf all;           /* the answer so far */
+    bool terminal, colour;
+    struct chat_parser *parser;         /* owned; NULL: all of it is the answer */
+    bool thinking;                      /* thoughts were shown last */
+    struct markdown markdown, thoughts; /* of a terminal */
+    struct buf shown;                   /* scratch */
+    struct buf all;                     /* the answer so far */
     enum generate_finish finish;
     struct generate_timings timings;
     double first; /* when the first token came */
@@ -99,16 +102,48 @@ void answerer_clear(struct answerer *a)
 
 /* ---- answering ---- */
 
+static void show(struct printing *p)
+{
+    if (p->shown.len > 0 && !p->e.code)
+        message_out(buf_str(&p->shown), p->shown.len, &p->e);
+    buf_reset(&p->shown);
+}
+
+/* Thoughts are faint, and told apart by an empty line where there are no colours. */
+static void think(struct printing *p, bool thinking)
+{
+    if (p->thinking == thinking)
+        return;
+    p->thinking = thinking;
+    if (!thinking)
+        markdown_end(&p->thoughts, &p->shown);
+    if (p->colour)
+        buf_append_str(&p->shown, thinking ? "\033[2m" : "\033[0m");
+    if (!thinking)
+        buf_append_str(&p->shown, "\n\n");
+}
+
 static void print(struct printing *p, const char *text, size_t n)
 {
     buf_append(&p->all, text, n);
-    buf_reset(&p->shown);
+    think(p, false);
     if (p->terminal)
         markdown_put(&p->markdown, text, n, &p->shown);
     else
         buf_append(&p->shown, text, n);
-    if (p->shown.len > 0 && !p->e.code)
-        message_out(buf_str(&p->shown), p->shown.len, &p->e);
+    show(p);
+}
+
+static void on_chat(void *ctx, const struct chat_event *ev)
+{
+    struct printing *p = ctx;
+    if (ev->type != CHAT_THINKING) {
+        print(p, ev->text, ev->n);
+    } else if (p->terminal) {
+        think(p, true);
+        markdown_put(&p->thoughts, ev->text, ev->n, &p->shown);
+        show(p);
+    }
 }
 
 static void on_event(const struct generate_event *ev, void *ctx)
@@ -116,9 +151,14 @@ static void on_event(const struct generate_event *ev, void *ctx)
     struct printing *p = ctx;
     if (!(p->first > 0))
         p->first = clock_seconds();
-    print(p, ev->text, ev->n_text);
+    if (p->parser)
+        chat_parser_push(p->parser, ev->text, ev->n_text, &p->e);
+    else
+        print(p, ev->text, ev->n_text);
     if (!ev->end)
         return;
+    if (p->parser)
+        chat_parser_finish(p->parser, &p->e);
     p->finish = ev->finish;
     p->timings = ev->timings;
     if (ev->error)
@@ -145,13 +185,12 @@ static void say_timings(const struct answerer *a, const struct printing *p)
 /* Ends the line on a terminal, where the shell's prompt comes next. */
 static void finish(struct answerer *a, struct printing *p)
 {
-    buf_reset(&p->shown);
+    think(p, false);
     if (p->terminal)
         markdown_end(&p->markdown, &p->shown);
     if (p->all.len > 0 && p->all.data[p->all.len - 1] != '\n')
         buf_append_char(&p->shown, '\n');
-    if (!p->e.code)
-        message_out(buf_str(&p->shown), p->shown.len, &p->e);
+    show(p);
     if (a->o->value[OPTION_VERBOSE].given)
         say_timings(a, p);
 }
@@ -192,8 +231,19 @@ static int answer(struct answerer *a, const struct tokens *prompt, struct printi
     return p->finish == GENERATE_CANCELLED ? err_set(e, ERR_CANCELLED, "cancelled") : 0;
 }
 
+static void begin(struct printing *p)
+{
+    *p = (struct printing){.terminal = isatty(STDOUT_FILENO)};
+    p->colour = p->terminal && terminal_is_capable(STDOUT_FILENO) && !terminal_no_color();
+    markdown_init(&p->markdown, p->colour);
+    markdown_init(&p->thoughts, false);
+    buf_init(&p->shown, MAX_ANSWER);
+    buf_init(&p->all, MAX_ANSWER);
+}
+
 static void release(struct printing *p)
 {
+    chat_parser_free(p->parser);
     buf_release(&p->shown);
     buf_release(&p->all);
 }
@@ -201,7 +251,8 @@ static void release(struct printing *p)
 int answerer_continue(struct answerer *a, const char *text, struct err *e)
 {
     struct tokens prompt = {0};
-    struct printing p = {0};
+    struct printing p;
+    begin(&p);
     int rc = text_model_tokenize(a->model, text, strlen(text), &prompt, e);
     if (!rc)
         rc = answer(a, &prompt, &p, e);
@@ -210,13 +261,34 @@ int answerer_continue(struct answerer *a, const char *text, struct err *e)
     return rc;
 }
 
+/* Renders the conversation, and takes the answer apart where the template knows of thoughts. */
+static int render(struct answerer *a, struct printing *p, struct tokens *prompt, struct err *e)
+{
+    const struct option_value *v = &a->o->value[OPTION_THINK];
+    struct chat_request r = {.messages = a->messages, .add_generation_prompt = true};
+    struct buf text;
+    if (v->given)
+        r.thinking = strcmp(v->text, "yes") == 0 ? CHAT_THINKING_ON : CHAT_THINKING_OFF;
+    buf_init(&text, TOKENIZER_TEXT_MAX);
+    int rc = text_model_chat(a->model, &r, prompt, &text, e);
+    struct chat_parser_options o = {.format = chat_format_of_template(a->model->chat),
+                                    .prompt = buf_str(&text),
+                                    .prompt_n = text.len,
+                                    .event = on_chat,
+                                    .ctx = p};
+    if (!rc && (o.format.thinking || o.format.harmony))
+        p->parser = chat_parser_new(&o);
+    buf_release(&text);
+    return rc;
+}
+
 int answerer_say(struct answerer *a, const char *text, struct err *e)
 {
     struct tokens prompt = {0};
-    struct printing p = {0};
+    struct printing p;
+    begin(&p);
     add_message(a, "user", text, strlen(text));
-    struct chat_request r = {.messages = a->messages, .add_generation_prompt = true};
-    int rc = text_model_chat(a->model, &r, &prompt, e);
+    int rc = render(a, &p, &prompt, e);
     if (!rc)
         rc = answer(a, &prompt, &p, e);
     if (p.all.len > 0)

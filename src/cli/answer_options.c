@@ -7,11 +7,14 @@
 #include "cli/answer.h"
 #include "cli/input.h"
 #include "cli/options.h"
+#include "format/json.h"
 #include "pipeline/text_model.h"
 #include "text/gbnf.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define MAX_SCHEMA ((size_t)4 << 20)
 
 /* Options that are others by another name: those of text_options.h. */
 static const struct {
@@ -77,6 +80,31 @@ static int read_grammar(struct answerer *a, const char *path, struct err *e)
     return rc;
 }
 
+static int read_format(struct answerer *a, const char *format, struct err *e)
+{
+    struct json_doc schema;
+    if (strcmp(format, "json") == 0)
+        return text_form_json(&a->form, a->model, NULL, e);
+    int rc = json_doc_read(&schema, format, MAX_SCHEMA, e);
+    if (rc)
+        return rc;
+    rc = text_form_json(&a->form, a->model, schema.root, e);
+    if (rc)
+        err_prefix(e, "%s", format);
+    json_doc_release(&schema);
+    return rc;
+}
+
+static int read_form(struct answerer *a, struct err *e)
+{
+    const struct option_value *v = a->o->value;
+    if (v[OPTION_GRAMMAR].given && v[OPTION_FORMAT].given)
+        return err_set(e, ERR_ARG, "--grammar and --format: an answer has one form");
+    if (v[OPTION_FORMAT].given)
+        return read_format(a, v[OPTION_FORMAT].text, e);
+    return v[OPTION_GRAMMAR].given ? read_grammar(a, v[OPTION_GRAMMAR].text, e) : 0;
+}
+
 int answer_options(struct answerer *a, struct err *e)
 {
     const struct option_value *v = a->o->value;
@@ -94,5 +122,5 @@ int answer_options(struct answerer *a, struct err *e)
     if (!rc && v[OPTION_LOGIT_BIAS].given)
         rc = read_bias(a, &v[OPTION_LOGIT_BIAS], e);
     t->sampler.pieces = &a->model->pieces;
-    return rc || !v[OPTION_GRAMMAR].given ? rc : read_grammar(a, v[OPTION_GRAMMAR].text, e);
+    return rc ? rc : read_form(a, e);
 }

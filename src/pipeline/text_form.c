@@ -6,7 +6,9 @@
 #include "pipeline/text_model.h"
 #include "text/constraint.h"
 #include "text/grammar.h"
+#include "text/json_schema.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 
 /* The tokens that end an answer; owned. */
@@ -42,6 +44,16 @@ int text_form_gbnf(struct text_form *f, struct text_model *m, const char *text, 
 {
     *f = (struct text_form){0};
     int rc = grammar_from_gbnf(&f->grammar, text, n, e);
+    return rc ? rc : constrain(f, m, e);
+}
+
+int text_form_json(struct text_form *f, struct text_model *m, const struct json_t *schema,
+                   struct err *e)
+{
+    *f = (struct text_form){0};
+    json_t *any = schema ? NULL : json_loads(JSON_SCHEMA_ANY_OBJECT, 0, NULL);
+    int rc = grammar_from_json_schema(&f->grammar, schema ? schema : any, e);
+    json_decref(any);
     return rc ? rc : constrain(f, m, e);
 }
 

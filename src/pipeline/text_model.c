@@ -198,7 +198,7 @@ static bool begins_with(const struct buf *text, struct span s)
 }
 
 int text_model_chat(const struct text_model *m, const struct chat_request *r, struct tokens *out,
-                    struct err *e)
+                    struct buf *copy, struct err *e)
 {
     struct buf text;
     unsigned flags = TOKENIZE_SPECIAL;
@@ -211,6 +211,8 @@ int text_model_chat(const struct text_model *m, const struct chat_request *r, st
         flags |= TOKENIZE_ENDS;
     if (!rc)
         rc = tokenizer_encode(m->tokenizer, (struct span){buf_str(&text), text.len}, flags, out, e);
+    if (copy)
+        buf_append(copy, buf_str(&text), text.len);
     buf_release(&text);
     return rc;
 }

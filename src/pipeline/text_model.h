@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stddef.h>
 
+struct buf;
 struct chat_request;
 struct chat_template;
 struct checkpoint;
@@ -42,9 +43,9 @@ int text_model_tokenize(const struct text_model *m, const char *text, size_t n, 
                         struct err *e);
 
 /* The tokens of a conversation (text/chat.h): the template's text with its special tokens, BOS
- * once. */
+ * once. `text`, unless NULL, is appended that text. */
 int text_model_chat(const struct text_model *m, const struct chat_request *r, struct tokens *out,
-                    struct err *e);
+                    struct buf *text, struct err *e);
 
 /* The vocabulary for constraints, made when it is first asked for; lives as long as the model. */
 int text_model_trie(struct text_model *m, const struct token_trie **trie, struct err *e);

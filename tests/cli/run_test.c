@@ -2,9 +2,12 @@
 #include "support/program.h"
 #include "support/tiny_language.h"
 
+#include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "support/llama2c.h"
 
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +15,14 @@
 #include <unistd.h>
 
 static char *model, *dir;
+
+static void put(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
 
 static char *run(const char *const *args, const char *input)
 {
@@ -71,10 +82,7 @@ static void follows_a_grammar(void **state)
 {
     (void)state;
     char *path = file_join(dir, "grammar");
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs("root ::= (\"yes\" | \"no\") \" \" [ab]{3} \".\"\n", f);
-    fclose(f);
+    put(path, "root ::= (\"yes\" | \"no\") \" \" [ab]{3} \".\"\n");
     for (int seed = 0; seed < 5; seed++) {
         char number[8];
         snprintf(number, sizeof(number), "%d", seed);
@@ -85,24 +93,72 @@ static void follows_a_grammar(void **state)
         assert_string_equal(rest + 3, ".\n");
         free(text);
     }
-    f = fopen(path, "w");
-    assert_non_null(f);
-    fputs("root ::= \"yes\n", f);
-    fclose(f);
+    put(path, "root ::= \"yes\n");
     struct program p = {0};
     program_run(&p, ARGS("run", model, "x", "--grammar", path), 1, "the grammar's line");
     program_release(&p);
     free(path);
 }
 
+static void answers_in_json(void **state)
+{
+    (void)state;
+    char *path = file_join(dir, "schema.json");
+    put(path, "{\"type\":\"object\",\"properties\":{\"ok\":{\"type\":\"boolean\"},"
+              "\"n\":{\"enum\":[1,2]}},\"required\":[\"ok\",\"n\"]}");
+    for (int seed = 0; seed < 4; seed++) {
+        char number[8];
+        snprintf(number, sizeof(number), "%d", seed);
+        char *text = run(ARGS("run", model, "x", "--format", path, "-s", number), NULL);
+        json_t *x = json_loads(text, 0, NULL);
+        assert_true(json_is_boolean(json_object_get(x, "ok")));
+        assert_true(json_integer_value(json_object_get(x, "n")) > 0);
+        json_decref(x);
+        free(text);
+    }
+    char *text = run(ARGS("run", model, "x", "--format", "json", "-n5"), NULL);
+    assert_int_equal(text[0], '{');
+    free(text);
+    put(path, "{\"type\":\"object\",\"not\":{}}");
+    struct program p = {0};
+    program_run(&p, ARGS("run", model, "x", "--format", path), 1, "not");
+    program_run(&p, ARGS("run", model, "x", "--format", path, "--grammar", path), 2,
+                "--grammar and --format");
+    program_release(&p);
+    free(path);
+}
+
+/* The trained model of stories goes on as llama2.c says it does. */
+static void tells_the_story(void **state)
+{
+    (void)state;
+    char *weights = test_shared("weights/stories260K/stories260K.bin");
+    char *vocabulary = test_shared("weights/stories260K/tok512.bin");
+    char *expected = test_shared("weights/stories260K/expected_greedy_200.txt"), *want = NULL;
+    if (!weights || !vocabulary || !expected)
+        test_skip("shared data weights/stories260K is absent");
+    struct err e = {0};
+    char *path = file_join(dir, "stories.gguf");
+    assert_ok(llama2c_convert(weights, vocabulary, path, &e), e);
+    assert_ok(file_read(expected, 65536, &want, NULL, &e), e);
+    static const char prompt[] = "Once upon a time";
+    char *text = run(ARGS("run", path, "--raw", prompt, "-n150", "--temperature=0"), NULL);
+    text[strlen(text) - 1] = '\0'; /* the line's end */
+    assert_true(strlen(text) > 200);
+    assert_memory_equal(text, want + strlen(prompt), strlen(text));
+    free(text);
+    free(want);
+    free(path);
+    free(weights);
+    free(vocabulary);
+    free(expected);
+}
+
 static void reads_pipes(void **state)
 {
     (void)state;
     char *path = file_join(dir, "input");
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs("a big dog\n\n", f);
-    fclose(f);
+    put(path, "a big dog\n\n");
     char *from_words = run(ARGS(RAW, "--temperature=0"), NULL);
     char *from_pipe = run(ARGS("run", model, "--raw", "-n12", "--temperature=0"), path);
     assert_string_equal(from_pipe, from_words);
@@ -188,7 +244,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers),           cmocka_unit_test(stops),
-        cmocka_unit_test(follows_a_grammar), cmocka_unit_test(reads_pipes),
+        cmocka_unit_test(follows_a_grammar), cmocka_unit_test(answers_in_json),
+        cmocka_unit_test(tells_the_story),   cmocka_unit_test(reads_pipes),
         cmocka_unit_test(tells_speed),       cmocka_unit_test(refuses),
         cmocka_unit_test(ends_on_ctrl_c),
     };
