@@ -50,7 +50,6 @@ struct language_model {
     struct layer *layers;
     struct rope rope, local; /* of layers without and with a window */
     struct rope long_rope;   /* freq NULL: the same */
-    bool is_long;
 };
 
 static struct tensor *load_norm(struct loader *l, const struct language_model *m, const char *stem)
@@ -226,11 +225,6 @@ const struct language_params *language_params(const struct language_model *m)
     return &m->c.p;
 }
 
-void language_set_context(struct language_model *m, int n_ctx)
-{
-    m->is_long = m->long_rope.freq && n_ctx > m->c.rope.n_ctx_orig;
-}
-
 static struct tensor *rmsnorm(struct tape *t, const struct language_model *m, struct tensor *x,
                               struct tensor *w)
 {
@@ -259,7 +253,8 @@ struct tensor *language_forward(struct tape *t, const struct language_model *m,
                                 const struct language_batch *b)
 {
     const struct language_config *c = &m->c;
-    const struct rope *rope = m->is_long ? &m->long_rope : &m->rope;
+    bool is_long = m->long_rope.freq && b->n_ctx > c->rope.n_ctx_orig;
+    const struct rope *rope = is_long ? &m->long_rope : &m->rope;
     struct tensor *angles = op_rope_angles(t, b->positions, rope->freq, rope->factor);
     struct tensor *local = angles;
     if (c->kind->local_base > 0)

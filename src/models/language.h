@@ -43,10 +43,6 @@ int language_open(struct language_model **m, const struct checkpoint *file, stru
 void language_close(struct language_model *m); /* NULL is fine */
 const struct language_params *language_params(const struct language_model *m);
 
-/* Tells the longest sequence to come, before the first language_forward(): phi3's longrope has one
- * table of rotations for short contexts and one for long ones. Without it contexts are short. */
-void language_set_context(struct language_model *m, int n_ctx);
-
 /* Rows of several sequences, as tensor/kv.h has them. */
 struct language_batch {
     struct tensor *tokens;        /* [n] I32 */
@@ -54,6 +50,7 @@ struct language_batch {
     struct tensor *outputs;       /* [n_outputs] I32: the rows whose logits are wanted */
     const struct kv_layer *kv;    /* [n_layer] */
     const struct kv_batch *batch; /* may change between the runs of a tape */
+    int n_ctx; /* the longest sequence to come: phi3's longrope turns differently in long ones */
 };
 
 /* Records the model on a tape of f32 activations; -> logits [n_outputs, n_vocab] f32. */

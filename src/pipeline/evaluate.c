@@ -31,6 +31,7 @@ struct recorded {
 struct evaluator {
     struct backend *backend;
     const struct language_model *model;
+    int n_ctx;
     bool exact;
     evaluate_stop *stop;
     void *ctx;
@@ -80,6 +81,7 @@ int evaluator_new(struct evaluator **out, const struct evaluator_options *o, str
     struct evaluator *ev = mem_alloc(sizeof(*ev));
     ev->backend = o->backend;
     ev->model = o->model;
+    ev->n_ctx = o->n_ctx ? o->n_ctx : o->n_tokens;
     ev->exact = o->exact;
     ev->stop = o->stop;
     ev->ctx = o->ctx;
@@ -147,7 +149,8 @@ static int record(struct evaluator *ev, struct recorded *r, int rows, int output
                                                           .positions = r->positions,
                                                           .outputs = r->wanted,
                                                           .kv = kvcache_layers(ev->cache),
-                                                          .batch = &ev->batch});
+                                                          .batch = &ev->batch,
+                                                          .n_ctx = ev->n_ctx});
     tape_keep(r->tape, r->logits);
     int rc = memory_check(r->tape, "running the model", e);
     if (!rc)

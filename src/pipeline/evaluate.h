@@ -32,6 +32,7 @@ struct evaluator_options {
     const struct language_model *model;
     enum dtype cache_type; /* kv_can() */
     int n_tokens;          /* that the cache holds, of all sequences together */
+    int n_ctx;             /* the longest a sequence can become; 0: n_tokens */
     bool exact;            /* activations are not rounded before products; slower */
     evaluate_stop *stop;   /* or NULL */
     void *ctx;

@@ -105,6 +105,7 @@ int generator_new(struct generator **out, const struct generator_options *o, str
                                                        .model = o->model->language,
                                                        .cache_type = o->cache_type,
                                                        .n_tokens = g->n_blocks * KV_BLOCK,
+                                                       .n_ctx = o->n_ctx,
                                                        .exact = o->exact,
                                                        .stop = all_cancelled,
                                                        .ctx = g},

@@ -104,7 +104,6 @@ static void rig_open(struct rig *r, const char *name, bool gguf)
     }
     assert_int_equal(checkpoint_layout(r->file), CKPT_LANGUAGE);
     assert_ok(language_open(&r->model, r->file, &r->e), r->e);
-    language_set_context(r->model, 104);
     assert_ok(cpu_backend_new(&r->b, 2, NULL, &r->e), r->e);
     r->p = language_params(r->model);
     r->kv = mem_alloc((size_t)r->p->n_layer * sizeof(*r->kv));
@@ -154,6 +153,7 @@ static void step_init(struct step *s, struct rig *r, int n)
     s->in.outputs = tape_input(s->t, DTYPE_I32, "outputs", 1, (int64_t[]){n});
     s->in.kv = r->kv;
     s->in.batch = &s->batch;
+    s->in.n_ctx = 104;
     s->logits = tape_keep(s->t, language_forward(s->t, r->model, &s->in));
     assert_ok(tape_plan(s->t, &r->e), r->e);
     for (int i = 0; i < n; i++)
