@@ -155,40 +155,37 @@ void token_sampler_reset(struct token_sampler *s, uint64_t seed)
     s->mu = 2 * s->p.mirostat_tau;
 }
 
-/* Index and value of the largest logit, the first of equals. */
-static int largest(const float *logits, size_t n, size_t *at, struct err *e)
+/* The id of the largest logit. */
+static int scan(struct token_sampler *s, const float *logits, int32_t *best, struct err *e)
 {
-    float most = -INFINITY;
-    bool nan = false;
-    *at = 0;
-    for (size_t i = 0; i < n; i++) {
-        nan |= logits[i] != logits[i];
-        if (logits[i] > most) {
-            most = logits[i];
-            *at = i;
-        }
-    }
-    if (nan || most == INFINITY)
+    *best = candidates_scan(&s->candidates, logits);
+    if (*best < 0)
         return err_set(e, ERR_NUMERIC,
                        "the model's logits are not finite: its weights are damaged "
                        "or their type is too narrow");
-    if (most == -INFINITY)
+    if (logits[*best] == -INFINITY)
         return err_set(e, ERR_ARG,
                        "no token may come next: the grammar or the logit bias forbids "
                        "all of them");
     return 0;
 }
 
-/* Of the model's own distribution: neither mask nor penalties change what is reported. */
-static void report(struct token_sampler *s, double log_sum, struct token_choice *out)
+/* Log probabilities of the model's own distribution: neither mask nor penalties change them. */
+static int report(struct token_sampler *s, struct token_choice *out, struct err *e)
 {
-    out->logprob = (float)((double)s->raw[out->id] - log_sum);
+    int32_t best;
+    int rc = scan(s, s->raw, &best, e);
+    if (rc)
+        return rc;
+    double sum = candidates_log_sum(&s->candidates, s->raw, s->raw[best]);
+    out->logprob = (float)((double)s->raw[out->id] - sum);
     out->n_top = candidates_best(&s->candidates, s->raw, (size_t)s->p.n_logprobs, s->best);
     for (size_t i = 0; i < out->n_top; i++) {
         double logit = (double)s->best[i].key;
-        s->top[i] = (struct token_logprob){s->best[i].id, (float)(logit - log_sum)};
+        s->top[i] = (struct token_logprob){s->best[i].id, (float)(logit - sum)};
     }
     out->top = s->top;
+    return 0;
 }
 
 static void apply_mask(float *logits, size_t n, const uint32_t *allowed)
@@ -250,41 +247,35 @@ static int32_t draw(struct token_sampler *s, const float *logits)
         candidates_gather(c, logits, p->top_k);
         filter(s, u_xtc);
         heat(s);
-        return c->at[candidates_draw(c, u)].id;
+        return c->id[candidates_draw(c, u)];
     }
     candidates_gather(c, logits, 0);
     heat(s);
     candidates_surprise(c, s->mu);
     candidates_softmax(c);
     size_t i = candidates_draw(c, u);
-    s->mu -= p->mirostat_eta * ((float)-log2((double)c->at[i].p) - p->mirostat_tau);
-    return c->at[i].id;
+    s->mu -= p->mirostat_eta * ((float)-log2((double)c->p[i]) - p->mirostat_tau);
+    return c->id[i];
 }
 
 int token_sampler_pick(struct token_sampler *s, float *logits, const uint32_t *allowed,
                        struct token_choice *out, struct err *e)
 {
     const struct token_sampler_params *p = &s->p;
-    size_t n = s->candidates.n_vocab, best;
-    double log_sum = 0;
+    size_t n = s->candidates.n_vocab;
+    int32_t best;
+    int rc;
     *out = (struct token_choice){0};
-    int rc = largest(logits, n, &best, e);
-    if (rc)
-        return rc;
-    if (s->raw) {
+    if (s->raw)
         memcpy(s->raw, logits, n * sizeof *logits);
-        log_sum = candidates_log_sum(logits, n, logits[best]);
-    }
     if (allowed)
         apply_mask(logits, n, allowed);
     for (size_t i = 0; i < p->n_bias; i++)
         logits[p->bias[i].id] += p->bias[i].bias;
     penalties_apply(&s->penalties, logits);
-    rc = largest(logits, n, &best, e);
+    rc = scan(s, logits, &best, e);
     if (rc)
         return rc;
-    out->id = p->temperature > 0 ? draw(s, logits) : (int32_t)best;
-    if (s->raw)
-        report(s, log_sum, out);
-    return 0;
+    out->id = p->temperature > 0 ? draw(s, logits) : best;
+    return s->raw ? report(s, out, e) : 0;
 }
