@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_BYTES ((size_t)96 << 20) /* remembered; then all is forgotten and begins anew */
+#define MAX_BYTES ((size_t)32 << 20) /* remembered; then all is forgotten and begins anew */
 
 _Static_assert(TOKEN_TRIE_DEPTH <= MACHINE_LOOKAHEAD,
                "parts must be told apart as deep as the trie");

@@ -154,10 +154,85 @@ static void masks_are_exact(void **state)
     vocabulary_free(v);
 }
 
+/* The tokens that may come next, as a string of their numbers. */
+static const char *may_come(struct constraint *c, char *text, size_t size)
+{
+    struct err e = {0};
+    uint32_t bits[(N_VOCAB + 31) / 32];
+    text[0] = '\0';
+    assert_ok(constraint_mask(c, bits, &e), e);
+    for (int32_t id = 0; id < N_VOCAB; id++)
+        if (allowed(bits, id))
+            snprintf(text + strlen(text), size - strlen(text), "%d ", (int)id);
+    return text;
+}
+
+/* Tokens that the grammar names, control tokens among them; ends only where it may end. */
+static void tokens_by_name(void **state)
+{
+    (void)state;
+    struct vocabulary *v = vocabulary();
+    struct grammar *g;
+    struct constraint *c = constraint(v, "root ::= <think> !<[100]> \"q\"? <[2998]>", &g);
+    char text[1 << 16];
+    struct err e = {0};
+    assert_string_equal(may_come(c, text, sizeof text), "2998 ");
+    assert_int_equal(constraint_accept(c, 'b', &e), ERR_ARG);
+    assert_err(e, ERR_ARG, "does not allow token 98");
+    assert_ok(constraint_accept(c, CONTROL, NULL), e);
+    assert_null(strstr(may_come(c, text, sizeof text), " 100 "));
+    assert_non_null(strstr(text, " 99 101 "));
+    assert_ok(constraint_accept(c, 'a', NULL), e);
+    assert_string_equal(may_come(c, text, sizeof text), "113 2998 ");
+    assert_ok(constraint_accept(c, 'q', NULL), e);
+    assert_false(constraint_may_end(c));
+    assert_ok(constraint_accept(c, CONTROL, NULL), e);
+    assert_true(constraint_done(c));
+    assert_string_equal(may_come(c, text, sizeof text), "2999 ");
+    assert_ok(constraint_accept(c, END, NULL), e);
+    constraint_free(c);
+    grammar_free(g);
+
+    struct err e2 = {0};
+    assert_ok(grammar_from_gbnf(&g, "root ::= <nothing>", 18, &e), e);
+    assert_int_equal(constraint_new(&c, g, v->trie, NULL, 0, &e2), ERR_ARG);
+    assert_err(e2, ERR_ARG, "a token <nothing>, which the vocabulary lacks");
+    grammar_free(g);
+    vocabulary_free(v);
+}
+
+/* More than the limit of what is remembered: all is forgotten, and the walk goes on unharmed. */
+static void long_walks(void **state)
+{
+    (void)state;
+    struct vocabulary *v = vocabulary();
+    struct grammar *g;
+    struct constraint *c = constraint(
+        v, "root ::= x\nx ::= \"(\" [a-z]{0,900000} x y \")\" | \"!\"\ny ::= \"?\"?", &g);
+    struct err e = {0};
+    uint32_t bits[(N_VOCAB + 31) / 32];
+    for (int i = 0; i < 300000; i++) {
+        assert_ok(constraint_accept(c, i % 3 ? 'a' + i % 26 : '(', &e), e);
+        if (i % 1000 == 0)
+            assert_ok(constraint_mask(c, bits, &e), e);
+    }
+    assert_ok(constraint_mask(c, bits, &e), e);
+    assert_true(allowed(bits, '!') && allowed(bits, 'q') && !allowed(bits, ')'));
+    assert_ok(constraint_accept(c, '!', &e), e);
+    for (int i = 0; i < 100000; i++)
+        assert_ok(constraint_accept(c, ')', &e), e);
+    assert_true(constraint_done(c));
+    constraint_free(c);
+    grammar_free(g);
+    vocabulary_free(v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(masks_are_exact),
+        cmocka_unit_test(tokens_by_name),
+        cmocka_unit_test(long_walks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
