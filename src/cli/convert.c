@@ -11,7 +11,9 @@
 #include "format/checkpoint.h"
 #include "format/convert.h"
 #include "format/mix.h"
+#include "format/weights.h"
 #include "tensor/dtype.h"
+#include "text/tokenizer_put.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -22,6 +24,7 @@
 
 struct watch {
     const struct convert_command *o;
+    const struct checkpoint *in;
     struct progress progress;
 };
 
@@ -31,6 +34,45 @@ static bool on_progress(void *ctx, uint64_t done, uint64_t total)
     if (!w->o->quiet && total >= UNIT)
         progress_step(&w->progress, (int)(done / UNIT), (int)(total / UNIT));
     return !w->o->cancel || !atomic_load(w->o->cancel);
+}
+
+/* A file of the model's folder; empty if absent. */
+static int read_beside(const char *dir, const char *name, char **text, struct span *out,
+                       struct err *e)
+{
+    char *path = file_join(dir, name);
+    int rc = 0;
+    *text = NULL;
+    *out = (struct span){"", 0};
+    if (file_exists(path)) {
+        rc = file_read(path, WEIGHTS_MAX_TEXT, text, &out->n, e);
+        out->p = *text ? *text : "";
+    }
+    free(path);
+    return rc;
+}
+
+/* The tokenizer of a folder from Hugging Face. */
+static int describe(void *ctx, struct gguf_writer *w, struct err *e)
+{
+    static const char *const names[3] = {"tokenizer.json", "tokenizer_config.json",
+                                         "chat_template.jinja"};
+    struct watch *watch = ctx;
+    const char *dir = checkpoint_path(watch->in);
+    const struct ckpt_tensor *tokens = checkpoint_find(watch->in, "token_embd.weight");
+    struct tokenizer_files f = {.n_vocab = tokens ? (size_t)tokens->dim[0] : 0};
+    struct span *const spans[3] = {&f.json, &f.config, &f.template};
+    char *texts[3] = {NULL, NULL, NULL};
+    int rc = 0;
+    for (int i = 0; !rc && i < 3; i++)
+        rc = read_beside(dir, names[i], &texts[i], spans[i], e);
+    if (!rc && !f.json.n)
+        message_warn("%s: no tokenizer.json; the file gets no tokenizer", dir);
+    else if (!rc && (rc = tokenizer_put(&f, w, e)))
+        err_prefix(e, "%s", dir);
+    for (int i = 0; i < 3; i++)
+        free(texts[i]);
+    return rc;
 }
 
 /* "q4_k, q4_0": every name there is. */
@@ -88,6 +130,9 @@ int convert_run(const struct convert_command *o, FILE *out, struct err *e)
         rc = checkpoint_open(&c, o->in, e);
     if (rc)
         return rc;
+    w.in = c;
+    if (checkpoint_is_huggingface(c))
+        options.describe = describe;
     progress_begin(&w.progress, 2, "MB");
     rc = convert_checkpoint(c, o->out, &options, e);
     progress_end(&w.progress);

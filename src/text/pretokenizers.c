@@ -7,6 +7,7 @@
 #include "text/pretokenizers.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #define SUFFIXES "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -163,4 +164,27 @@ const struct pretokenizer *pretokenizer_find(const char *name)
         if (*name && !strchr(name, ' ') && listed(table[i].names, name))
             return &table[i];
     return NULL;
+}
+
+static bool same_patterns(const char *const *a, const char *const *b)
+{
+    for (int i = 0; i < PRETOKENIZER_MAX_PATTERNS; i++)
+        if (!a[i] != !b[i] || (a[i] && strcmp(a[i], b[i]) != 0))
+            return false;
+    return true;
+}
+
+bool pretokenizer_name(const char *const patterns[PRETOKENIZER_MAX_PATTERNS], bool whole_words,
+                       char name[PRETOKENIZER_NAME])
+{
+    const struct pretokenizer *best = NULL;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        const struct pretokenizer *p = &table[i];
+        if (!p->meta_space && same_patterns(p->patterns, patterns) &&
+            (!best || (best->whole_words != whole_words && p->whole_words == whole_words)))
+            best = p;
+    }
+    if (best)
+        snprintf(name, PRETOKENIZER_NAME, "%.*s", (int)strcspn(best->names, " "), best->names);
+    return best != NULL;
 }

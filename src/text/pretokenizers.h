@@ -20,6 +20,12 @@ struct pretokenizer {
 /* NULL when the name is unknown. */
 const struct pretokenizer *pretokenizer_find(const char *name);
 
+/* The name of the row with exactly these patterns (NULL behind the last), if there are several the
+ * one with this `whole_words`. False when there is none. */
+#define PRETOKENIZER_NAME 32
+bool pretokenizer_name(const char *const patterns[PRETOKENIZER_MAX_PATTERNS], bool whole_words,
+                       char name[PRETOKENIZER_NAME]);
+
 /* GPT-2's pattern, which tokenizer.json's ByteLevel implies. */
 extern const char pretokenizer_gpt2[];
 
