@@ -41,7 +41,7 @@ struct printing {
 
 /* ---- opening ---- */
 
-static int open_generator(struct answerer *a, struct err *e)
+static struct generator_options generator_options(const struct answerer *a)
 {
     const struct option_value *v = a->o->value;
     struct generator_options g;
@@ -51,14 +51,52 @@ static int open_generator(struct answerer *a, struct err *e)
     if (v[OPTION_CACHE_TYPE].given)
         g.cache_type = dtype_from_name(v[OPTION_CACHE_TYPE].text);
     g.exact = v[OPTION_EXACT].given;
-    return generator_new(&a->generator, &g, e);
+    return g;
+}
+
+int answerer_context(const struct answerer *a)
+{
+    return generator_options(a).n_ctx;
+}
+
+int answerer_reopen(struct answerer *a, struct err *e)
+{
+    struct generator_options o = generator_options(a);
+    struct generator *g;
+    int rc = generator_new(&g, &o, e);
+    if (rc)
+        return rc;
+    generator_free(a->generator);
+    a->generator = g;
+    return 0;
+}
+
+int answerer_check(const struct answerer *a, struct err *e)
+{
+    struct token_sampler *s;
+    int rc = token_sampler_new(&s, &a->options.sampler,
+                               (size_t)language_params(a->model->language)->n_vocab, e);
+    if (!rc)
+        token_sampler_free(s);
+    return rc;
+}
+
+static enum chat_thinking thinking_of(const struct option_value *v)
+{
+    if (!v->given)
+        return CHAT_THINKING_DEFAULT;
+    return strcmp(v->text, "yes") == 0 ? CHAT_THINKING_ON : CHAT_THINKING_OFF;
 }
 
 int answerer_open(struct answerer *a, const struct options *o, const char *model, struct err *e)
 {
     const struct option_value *threads = &o->value[OPTION_THREADS];
     char *path = NULL;
-    *a = (struct answerer){.o = o, .opened = clock_seconds()};
+    *a = (struct answerer){.o = o,
+                           .opened = clock_seconds(),
+                           .messages = json_array(),
+                           .thinking = thinking_of(&o->value[OPTION_THINK]),
+                           .verbose = o->value[OPTION_VERBOSE].given};
     int rc = store_weights(model, &path, e);
     if (!rc)
         rc = text_model_open(&a->model, path, e);
@@ -68,9 +106,9 @@ int answerer_open(struct answerer *a, const struct options *o, const char *model
     if (!rc)
         rc = answer_options(a, e);
     if (!rc)
-        rc = open_generator(a, e);
-    if (!rc)
-        answerer_clear(a);
+        rc = answerer_reopen(a, e);
+    if (!rc && o->value[OPTION_SYSTEM].given)
+        rc = answerer_set_system(a, o->value[OPTION_SYSTEM].text, e);
     return rc;
 }
 
@@ -86,18 +124,48 @@ void answerer_close(struct answerer *a)
     *a = (struct answerer){0};
 }
 
-static void add_message(struct answerer *a, const char *role, const char *text, size_t n)
+static int new_message(json_t **m, const char *role, const char *text, size_t n, struct err *e)
 {
-    json_array_append_new(a->messages, json_pack("{s:s, s:s%}", "role", role, "content", text, n));
+    *m = json_pack("{s:s, s:s%}", "role", role, "content", text, n);
+    if (*m)
+        return 0;
+    return err_set(e, ERR_ARG, "the %s's text is not UTF-8", role); /* what else can be wrong? */
+}
+
+const char *answerer_system(const struct answerer *a)
+{
+    const json_t *first = json_array_get(a->messages, 0);
+    const char *role = json_string_value(json_object_get(first, "role"));
+    return role && strcmp(role, "system") == 0
+               ? json_string_value(json_object_get(first, "content"))
+               : NULL;
+}
+
+int answerer_set_system(struct answerer *a, const char *text, struct err *e)
+{
+    json_t *m = NULL;
+    int rc = text ? new_message(&m, "system", text, strlen(text), e) : 0;
+    if (rc)
+        return rc;
+    if (answerer_system(a))
+        json_array_remove(a->messages, 0);
+    if (m)
+        json_array_insert_new(a->messages, 0, m);
+    return 0;
 }
 
 void answerer_clear(struct answerer *a)
 {
-    const struct option_value *system = &a->o->value[OPTION_SYSTEM];
+    json_t *kept = json_array();
+    if (answerer_system(a))
+        json_array_append(kept, json_array_get(a->messages, 0));
+    answerer_take_messages(a, kept);
+}
+
+void answerer_take_messages(struct answerer *a, struct json_t *messages)
+{
     json_decref(a->messages);
-    a->messages = json_array();
-    if (system->given)
-        add_message(a, "system", system->text, strlen(system->text));
+    a->messages = messages;
 }
 
 /* ---- answering ---- */
@@ -191,7 +259,7 @@ static void finish(struct answerer *a, struct printing *p)
     if (p->all.len > 0 && p->all.data[p->all.len - 1] != '\n')
         buf_append_char(&p->shown, '\n');
     show(p);
-    if (a->o->value[OPTION_VERBOSE].given)
+    if (a->verbose)
         say_timings(a, p);
 }
 
@@ -213,11 +281,6 @@ static int answer(struct answerer *a, const struct tokens *prompt, struct printi
     r.cancel = interrupt_flag();
     r.on_event = on_event;
     r.ctx = p;
-    p->terminal = isatty(STDOUT_FILENO);
-    markdown_init(&p->markdown,
-                  p->terminal && terminal_is_capable(STDOUT_FILENO) && !terminal_no_color());
-    buf_init(&p->shown, MAX_ANSWER);
-    buf_init(&p->all, MAX_ANSWER);
     int rc = generator_add(a->generator, &r, &id, e);
     if (rc)
         return rc;
@@ -264,11 +327,9 @@ int answerer_continue(struct answerer *a, const char *text, struct err *e)
 /* Renders the conversation, and takes the answer apart where the template knows of thoughts. */
 static int render(struct answerer *a, struct printing *p, struct tokens *prompt, struct err *e)
 {
-    const struct option_value *v = &a->o->value[OPTION_THINK];
-    struct chat_request r = {.messages = a->messages, .add_generation_prompt = true};
+    struct chat_request r = {
+        .messages = a->messages, .add_generation_prompt = true, .thinking = a->thinking};
     struct buf text;
-    if (v->given)
-        r.thinking = strcmp(v->text, "yes") == 0 ? CHAT_THINKING_ON : CHAT_THINKING_OFF;
     buf_init(&text, TOKENIZER_TEXT_MAX);
     int rc = text_model_chat(a->model, &r, prompt, &text, e);
     struct chat_parser_options o = {.format = chat_format_of_template(a->model->chat),
@@ -286,13 +347,17 @@ int answerer_say(struct answerer *a, const char *text, struct err *e)
 {
     struct tokens prompt = {0};
     struct printing p;
+    json_t *m, *answered;
+    int rc = new_message(&m, "user", text, strlen(text), e);
+    if (rc)
+        return rc;
+    json_array_append_new(a->messages, m);
     begin(&p);
-    add_message(a, "user", text, strlen(text));
-    int rc = render(a, &p, &prompt, e);
+    rc = render(a, &p, &prompt, e);
     if (!rc)
         rc = answer(a, &prompt, &p, e);
-    if (p.all.len > 0)
-        add_message(a, "assistant", buf_str(&p.all), p.all.len);
+    if (p.all.len > 0 && new_message(&answered, "assistant", buf_str(&p.all), p.all.len, NULL) == 0)
+        json_array_append_new(a->messages, answered);
     else if (rc)
         json_array_remove(a->messages, json_array_size(a->messages) - 1);
     tokens_release(&prompt);

@@ -8,6 +8,9 @@
 
 #include "pipeline/text_form.h"
 #include "pipeline/text_options.h"
+#include "text/chat.h"
+
+#include <stdbool.h>
 
 struct backend;
 struct err;
@@ -26,6 +29,8 @@ struct answerer {
     struct token_bias *bias;
     struct text_form form;   /* of --grammar */
     struct json_t *messages; /* the conversation so far, with the system's message */
+    enum chat_thinking thinking;
+    bool verbose; /* tell how fast answers were */
 };
 
 /* The caller closes `a` in every case. */
@@ -41,5 +46,16 @@ int answerer_continue(struct answerer *a, const char *text, struct err *e);
 
 /* Forgets the conversation but for the system's message. */
 void answerer_clear(struct answerer *a);
+/* How the model shall behave, borrowed, or NULL; and another text, or none, in its place. */
+const char *answerer_system(const struct answerer *a);
+int answerer_set_system(struct answerer *a, const char *text, struct err *e);
+/* Goes on with another conversation: an array of messages, taken. */
+void answerer_take_messages(struct answerer *a, struct json_t *messages);
+
+/* Would the options do? ERR_ARG names the one that does not. */
+int answerer_check(const struct answerer *a, struct err *e);
+/* A new cache, after a change of options.num_ctx; on failure it is the old one. */
+int answerer_reopen(struct answerer *a, struct err *e);
+int answerer_context(const struct answerer *a); /* tokens of prompt and answer */
 
 #endif

@@ -119,9 +119,13 @@ enum line_event line_read(struct line_reader *r, const char *prompt, const char 
     r->prompt = prompt;
     if (r->edit && r->history)
         return read_edited(r, line);
+    if (isatty(STDIN_FILENO))
+        terminal_write(STDOUT_FILENO, prompt, strlen(prompt));
     ssize_t n = getline(&r->line, &r->room, stdin);
-    if (n < 0)
+    if (n < 0) {
+        clearerr(stdin); /* of the signal: the next line may come */
         return atomic_load(interrupt_flag()) ? LINE_INTERRUPTED : LINE_END;
+    }
     if (n > 0 && r->line[n - 1] == '\n')
         r->line[n - 1] = '\0';
     *line = r->line;
