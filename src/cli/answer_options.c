@@ -95,6 +95,18 @@ static int read_format(struct answerer *a, const char *format, struct err *e)
     return rc;
 }
 
+int answer_format(struct answerer *a, const char *format, struct err *e)
+{
+    struct text_form before = a->form;
+    a->form = (struct text_form){0};
+    int rc = *format ? read_format(a, format, e) : 0;
+    struct text_form dropped = rc ? a->form : before;
+    if (rc)
+        a->form = before;
+    text_form_release(&dropped);
+    return rc;
+}
+
 static int read_form(struct answerer *a, struct err *e)
 {
     const struct option_value *v = a->o->value;

@@ -8,4 +8,7 @@ struct err;
 /* Fills a->options, a->bias and a->form from a->o; the model is open. */
 int answer_options(struct answerer *a, struct err *e);
 
+/* What answers must look like: "json", the path of a file with a JSON Schema, "" for nothing. */
+int answer_format(struct answerer *a, const char *format, struct err *e);
+
 #endif

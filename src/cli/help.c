@@ -104,6 +104,7 @@ const struct help_section help_sections[] = {
      "",
      {{"~/.config/lar/model", "the default model, see above"},
       {"~/.local/share/lar/models", "models (in XDG_DATA_HOME, if set)"},
+      {"~/.local/state/lar/history", "what was typed in conversations (in XDG_STATE_HOME, if set)"},
       {"~/.cache/lar/hashes",
        "ids of models, so that each is read for it only once; may be deleted "
        "(in XDG_CACHE_HOME, if set)"}}},

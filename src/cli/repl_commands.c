@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/answer.h"
+#include "cli/answer_options.h"
 #include "cli/line.h"
 #include "cli/message.h"
 #include "format/json.h"
@@ -150,9 +151,15 @@ static int set_nohistory(struct repl *r, const char *rest, struct err *e)
     return 0;
 }
 
+static int set_format(struct repl *r, const char *rest, struct err *e)
+{
+    return answer_format(r->answerer, rest, e);
+}
+
 static const struct command settings[] = {
     {"parameter", "[NAME VALUE]", "how answers are made; alone: all names", set_parameter},
     {"system", "TEXT", "how the model shall behave", set_system},
+    {"format", "json|FILE", "answers are JSON, or follow a schema; alone: neither", set_format},
     {"think", "", "let the model think first", set_think},
     {"nothink", "", "and not", set_nothink},
     {"verbose", "", "say how fast answers are", set_verbose},
@@ -241,7 +248,7 @@ static int do_show(struct repl *r, const char *rest, struct err *e)
     else if (is_word(rest, n, "parameters"))
         show_parameters(a, &b);
     else if (is_word(rest, n, "template"))
-        buf_printf(&b, "%s\n", chat_template_source(a->model->chat));
+        buf_printf(&b, "%s\n", chat_template_source(a->model->chat, false));
     else if (is_word(rest, n, "messages"))
         show_messages(a, &b);
     else

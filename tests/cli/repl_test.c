@@ -131,8 +131,11 @@ static void talks(void **state)
     ask(&s, "/load talk.json \n", "");
     ask(&s, "/show messages\n", "user: a big dog\r\nassistant: ");
     ask(&s, "/save talk.json\n", ""); /* its own file again */
-    ask(&s, "/set parameter num_ctx 64\n", "");
-    ask(&s, "/show info\n", "64 tokens");
+    ask(&s, "/set parameter num_ctx 640\n", "");
+    ask(&s, "/show info\n", "640 tokens");
+    ask(&s, "/set format json\n", "");
+    ask(&s, "a cat\n", "{");
+    ask(&s, "/set format\n", "");
     ask(&s, "/set verbose\n", "");
     ask(&s, "/clear\n", "");
     ask(&s, "a cat\n", "");
@@ -152,6 +155,7 @@ static void refuses(void **state)
         {"/set parameter temperature -1\n", "temperature"},
         {"/show nothing\n", "/show nothing: there are info, system"},
         {"/set nothink\n", "cannot be told whether to think"},
+        {"/set format none.json\n", "none.json"},
         {"/save\n", "needs the path"},
         {"/save other.txt\n", "it is not overwritten"},
         {"/load none.json\n", "none.json"},
