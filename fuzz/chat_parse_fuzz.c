@@ -44,7 +44,7 @@ static void on_event(void *ctx, const struct chat_event *e)
     buf_append(&r->out, e->text, e->n);
     if (e->type != CHAT_CALL)
         return;
-    json_t *arguments = json_loads(e->arguments, 0, NULL);
+    json_t *arguments = json_loads(e->arguments, JSON_ALLOW_NUL, NULL);
     if (!json_is_object(arguments) || !e->name[0])
         abort();
     json_decref(arguments);

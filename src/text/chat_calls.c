@@ -71,6 +71,8 @@ bool chat_calls_add(struct chat_calls *c, const char *name, size_t n, json_t *ar
 {
     chat_calls_trim(&name, &n);
     strip_namespace(&name, &n);
+    if (memchr(name, '\0', n))
+        n = 0;
     if (!n || !json_is_object(arguments)) {
         json_decref(arguments);
         return chat_calls_fail(c, n ? "the arguments of the call are no JSON object"
@@ -178,6 +180,18 @@ bool chat_calls_json(struct chat_calls *c, const char *p, size_t n)
         p += error.position;
         n -= (size_t)error.position;
     }
+}
+
+bool chat_calls_keyed(struct chat_calls *c, const char *p, size_t n)
+{
+    json_t *list = json_loadb(p, n, 0, NULL), *call, *arguments;
+    bool ok = json_is_array(list);
+    const char *name;
+    size_t i;
+    json_array_foreach(list, i, call) json_object_foreach(call, name, arguments)
+        ok = ok && chat_calls_add(c, name, strlen(name), json_incref(arguments));
+    json_decref(list);
+    return (ok && c->n) || chat_calls_fail(c, "the call is no list of {name: arguments}");
 }
 
 bool chat_json_scan(struct chat_json_scan *s, const char *p, size_t n)

@@ -31,12 +31,14 @@ bool chat_calls_knows(const struct chat_calls *c, const char *name); /* among th
 typedef bool chat_calls_fn(struct chat_calls *c, const char *p, size_t n);
 
 chat_calls_fn chat_calls_json;     /* {"name", "arguments"}, several or a list of them */
+chat_calls_fn chat_calls_keyed;    /* [{name: arguments}] */
 chat_calls_fn chat_calls_tagged;   /* JSON, <function=...> or name<arg_key>...: <tool_call> */
 chat_calls_fn chat_calls_function; /* name>{json} or name><parameter=x>v</parameter> */
 chat_calls_fn chat_calls_mistral;  /* [{...}], or name[CALL_ID]id[ARGS]{...} */
 chat_calls_fn
     chat_calls_deepseek;         /* <call begin>function<sep>name\n```json\n{...}\n```<call end> */
 chat_calls_fn chat_calls_kimi;   /* <begin>functions.name:0<argument begin>{...}<end> */
+chat_calls_fn chat_calls_solar;  /* <call:begin>id<call:name>name<call:args>{...}<call:end> */
 chat_calls_fn chat_calls_invoke; /* <invoke name="x"><parameter name="y">v</parameter></invoke> */
 chat_calls_fn chat_calls_python; /* f(a=1), [f(a=1), g()], f.call(a=1) */
 chat_calls_fn chat_calls_llama;  /* JSON or Python */

@@ -57,16 +57,33 @@ static struct piece unwrapped(struct piece s)
     return s;
 }
 
-/* Stores a parameter of a call under construction. */
-static void set_value(const struct chat_calls *c, json_t *arguments, struct piece tool,
+/* Stores a parameter of a call under construction; false when it is no UTF-8. */
+static bool set_value(const struct chat_calls *c, json_t *arguments, struct piece tool,
                       struct piece key, struct piece value)
 {
     char *name = mem_strndup(tool.p, tool.n), *parameter = mem_strndup(key.p, key.n);
     json_t *v = chat_calls_value(c, name, parameter, value.p, value.n);
-    if (v)
-        json_object_set_new_nocheck(arguments, parameter, v);
+    bool ok = json_object_set_new(arguments, parameter, v) == 0;
     free(name);
     free(parameter);
+    return ok;
+}
+
+static bool set_text(json_t *arguments, struct piece key, struct piece value)
+{
+    char *parameter = mem_strndup(key.p, key.n);
+    bool ok = json_object_set_new(arguments, parameter, json_stringn(value.p, value.n)) == 0;
+    free(parameter);
+    return ok;
+}
+
+/* What became of the arguments; takes the reference. */
+static bool add_if(struct chat_calls *c, bool ok, struct piece name, json_t *arguments)
+{
+    if (ok)
+        return chat_calls_add(c, name.p, name.n, arguments);
+    json_decref(arguments);
+    return chat_calls_fail(c, "an argument of the call is cut short or no text");
 }
 
 /* name>{json}, or name> with <parameter=key>value</parameter>; the end tag may be missing. */
@@ -83,6 +100,7 @@ bool chat_calls_function(struct chat_calls *c, const char *p, size_t n)
     if (starts(s, "{"))
         return chat_calls_add(c, name.p, name.n, chat_calls_object(s.p, s.n));
     json_t *arguments = json_object();
+    bool ok = true;
     while (cut(&s, "<parameter=", &value) && cut(&s, ">", &key)) {
         struct piece rest = s;
         if (!cut(&s, "</parameter>", &value)) { /* models forget it: up to the next */
@@ -90,9 +108,9 @@ bool chat_calls_function(struct chat_calls *c, const char *p, size_t n)
             value = (struct piece){rest.p, next ? (size_t)(next - rest.p) : rest.n};
             s = from(rest, value.p + value.n);
         }
-        set_value(c, arguments, name, trimmed(key), unwrapped(value));
+        ok = ok && set_value(c, arguments, name, trimmed(key), unwrapped(value));
     }
-    return chat_calls_add(c, name.p, name.n, arguments);
+    return add_if(c, ok, name, arguments);
 }
 
 /* name, then <arg_key>key</arg_key><arg_value>value</arg_value> (GLM). */
@@ -103,15 +121,12 @@ static bool add_pairs(struct chat_calls *c, struct piece s)
         rest = from(s, name.p + name.n);
     name = trimmed(name);
     json_t *arguments = json_object();
-    while (cut(&rest, "<arg_key>", &value)) {
-        if (!cut(&rest, "</arg_key>", &key) || !cut(&rest, "<arg_value>", &value) ||
-            !cut(&rest, "</arg_value>", &value)) {
-            json_decref(arguments);
-            return chat_calls_fail(c, "an argument of the call is cut short");
-        }
-        set_value(c, arguments, name, trimmed(key), value);
-    }
-    return chat_calls_add(c, name.p, name.n, arguments);
+    bool ok = true;
+    while (ok && cut(&rest, "<arg_key>", &value))
+        ok = cut(&rest, "</arg_key>", &key) && cut(&rest, "<arg_value>", &value) &&
+             cut(&rest, "</arg_value>", &value) &&
+             set_value(c, arguments, name, trimmed(key), value);
+    return add_if(c, ok, name, arguments);
 }
 
 static bool is_word(struct piece s)
@@ -205,6 +220,22 @@ bool chat_calls_kimi(struct chat_calls *c, const char *p, size_t n)
     return any || chat_calls_fail(c, "the call is empty");
 }
 
+bool chat_calls_solar(struct chat_calls *c, const char *p, size_t n)
+{
+    struct piece s = {p, n}, id, name, arguments;
+    bool any = false;
+    while (cut(&s, "<|tool_call:begin|>", &id)) {
+        if (!cut(&s, "<|tool_call:name|>", &id) || !cut(&s, "<|tool_call:args|>", &name) ||
+            !cut(&s, "<|tool_call:end|>", &arguments))
+            return chat_calls_fail(c, "the call is cut short");
+        if (!chat_calls_add(c, name.p, name.n, chat_calls_object(arguments.p, arguments.n)))
+            return false;
+        c->v[c->n - 1].id = mem_strndup(id.p, id.n);
+        any = true;
+    }
+    return any || chat_calls_fail(c, "the call is empty");
+}
+
 /* The value of name="..." in a tag, from behind its first word. */
 static bool attribute(struct piece tag, const char *name, struct piece *value)
 {
@@ -220,23 +251,15 @@ static bool add_invoke(struct chat_calls *c, struct piece body, struct piece nam
     struct piece before, tag, key, value, is_text;
     snprintf(open, sizeof open, "<%sparameter", mark);
     snprintf(close, sizeof close, "</%sparameter>", mark);
-    while (cut(&body, open, &before)) {
-        if (!cut(&body, ">", &tag) || !attribute(tag, "name", &key) || !cut(&body, close, &value)) {
-            json_decref(arguments);
-            return chat_calls_fail(c, "a parameter of the call is cut short");
-        }
-        char *parameter = mem_strndup(key.p, key.n);
-        json_t *v = NULL;
-        if (attribute(tag, "string", &is_text))
-            v = starts(is_text, "true") ? json_stringn(value.p, value.n)
-                                        : json_loadb(value.p, value.n, JSON_DECODE_ANY, NULL);
-        if (v)
-            json_object_set_new_nocheck(arguments, parameter, v);
-        else
-            set_value(c, arguments, name, key, value);
-        free(parameter);
+    bool ok = true;
+    while (ok && cut(&body, open, &before)) {
+        ok = cut(&body, ">", &tag) && attribute(tag, "name", &key) && cut(&body, close, &value);
+        if (ok && attribute(tag, "string", &is_text) && starts(is_text, "true"))
+            ok = set_text(arguments, key, value);
+        else if (ok)
+            ok = set_value(c, arguments, name, key, value);
     }
-    return chat_calls_add(c, name.p, name.n, arguments);
+    return add_if(c, ok, name, arguments);
 }
 
 bool chat_calls_invoke(struct chat_calls *c, const char *p, size_t n)

@@ -41,8 +41,10 @@ const struct chat_call_marks chat_call_rows[CHAT_CALL_ROWS] = {
     /* Nemotron 2, Apriel, MiniMax M1. */
     {"<TOOLCALL>", "</TOOLCALL>", CHAT_END_MARKER, chat_calls_json, NULL},
     {"<tool_calls>", "</tool_calls>", CHAT_END_MARKER, chat_calls_json, NULL},
-    /* xLAM and others. */
-    {"<|tool_calls|>", "<|/tool_calls|>", CHAT_END_MARKER, chat_calls_json, NULL},
+    /* Solar. */
+    {"<|tool_calls|>", "<|calls|>", CHAT_END_MARKER, chat_calls_solar, NULL},
+    /* Apertus. */
+    {"<|tools_prefix|>", "<|tools_suffix|>", CHAT_END_MARKER, chat_calls_keyed, NULL},
 };
 
 const struct chat_thinking_marks chat_thinking_rows[CHAT_THINKING_ROWS] = {

@@ -23,7 +23,7 @@ struct chat_thinking_marks {
     const char *open, *close;
 };
 
-#define CHAT_CALL_ROWS     20
+#define CHAT_CALL_ROWS     21
 #define CHAT_THINKING_ROWS 6
 /* No marker at all: the answer is the call, as Llama 3 writes it. */
 #define CHAT_CALL_BARE 0

@@ -356,14 +356,16 @@ static void end_harmony_call(struct chat_parser *p, size_t n)
     const char *name = p->recipient;
     if (strncmp(name, "functions.", 10) == 0)
         name += 10;
-    if (json_is_object(v)) {
+    if (json_is_object(v) && name[0]) {
         calls.v = mem_alloc(sizeof(*calls.v));
         calls.v[calls.n++] = (struct chat_call){.name = mem_strdup(name),
                                                 .arguments = json_incref(v)};
         emit_calls(p, &calls);
     } else {
         buf_printf(&b, "to=%s ", p->recipient);
-        emit_bad_call(p, buf_str(&b), n, "the arguments of the call are no JSON object");
+        emit_bad_call(p, buf_str(&b), n,
+                      name[0] ? "the arguments of the call are no JSON object"
+                              : "the call names no tool");
     }
     buf_release(&b);
     json_decref(v);

@@ -5,9 +5,12 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "support/test.h"
+#include "text/chat.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +45,19 @@ static json_t *tools(void)
         "\"integer\"}, \"deep\": {\"type\": \"object\"}}}}}, {\"type\": \"function\", "
         "\"function\": {\"name\": \"now\", \"parameters\": {}}}]",
         0, &error);
+    assert_non_null(v);
+    return v;
+}
+
+/* Some templates want every description. */
+static json_t *described_tools(void)
+{
+    json_t *v = json_loads(
+        "[{\"type\": \"function\", \"function\": {\"name\": \"look\", \"description\": \"d\", "
+        "\"parameters\": {\"type\": \"object\", \"properties\": {\"days\": {\"type\": \"integer\", "
+        "\"description\": \"d\"}, \"place\": {\"type\": \"string\", \"description\": \"d\"}}, "
+        "\"required\": [\"place\"]}}}]",
+        0, NULL);
     assert_non_null(v);
     return v;
 }
@@ -283,6 +299,101 @@ static void test_others(void **state)
          {"<tool_call>{\"name\": \"now\"}</tool_call>", "[call]now {}"});
 }
 
+/* The templates of the shared data write calls as their models do: what one writes for an answer
+ * with a call is parsed back. */
+static char *rendered(const struct chat_template *t, const char *messages, const json_t *with,
+                      bool prompt)
+{
+    struct buf b;
+    struct err e = {0};
+    json_t *m = json_loads(messages, 0, NULL);
+    struct chat_request r = {.messages = m, .tools = with, .add_generation_prompt = prompt};
+    buf_init(&b, 1 << 20);
+    assert_ok(chat_render(t, &r, &b, &e), e);
+    json_decref(m);
+    return buf_take(&b);
+}
+
+static void check_template(const char *path, const json_t *with)
+{
+    static const char question[] = "[{\"role\": \"user\", \"content\": \"hi\"}]";
+    static const char answer[] =
+        "[{\"role\": \"user\", \"content\": \"hi\"}, {\"role\": \"assistant\", \"content\": \"\", "
+        "\"tool_calls\": [{\"id\": \"abcdefghi\", \"type\": \"function\", \"function\": {\"name\": "
+        "\"look\", \"arguments\": {\"days\": 2, \"place\": \"New York\"}}}]}]";
+    struct chat_tokens tokens = {"<s>", "</s>"};
+    struct chat_template *t;
+    struct err e = {0};
+    char *source;
+    size_t n, same = 0;
+    assert_ok(file_read(path, 1 << 20, &source, &n, &e), e);
+    assert_ok(chat_template_new(&t, source, n, &tokens, &e), e);
+    char *before = rendered(t, question, with, true), *after = rendered(t, answer, with, false);
+    while (before[same] && before[same] == after[same])
+        same++;
+    while (same && before[same] && after[same - 1] != '>') /* where the prompt goes its own way */
+        same--;
+    struct chat_parser_options o = {
+        .format = chat_format_of_template(t), .tools = with, .prompt = before, .prompt_n = same};
+    char *got = parse(&o, after + same, 5, 5);
+    if (!strstr(got, "[call]look {\"days\":2,\"place\":\"New York\"}"))
+        fail_msg("%s\n wrote  %s\n parsed %s", path, after + same, got);
+    free(got);
+    free(before);
+    free(after);
+    free(source);
+    chat_template_free(t);
+}
+
+static void test_round_trip(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "Qwen-Qwen3-0.6B",
+        "Qwen3-Coder",
+        "Qwen3.5-4B",
+        "Qwen-QwQ-32B",
+        "NousResearch-Hermes-3-Llama-3.1-8B-tool_use",
+        "meta-llama-Llama-3.3-70B-Instruct",
+        "meta-llama-Llama-3.2-3B-Instruct",
+        "mistralai-Mistral-Nemo-Instruct-2407",
+        "Mistral-Small-3.2-24B-Instruct-2506",
+        "google-gemma-4-31B-it",
+        "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B",
+        "deepseek-ai-DeepSeek-V3.2",
+        "deepseek-ai-DeepSeek-V4",
+        "GLM-5.2",
+        "MiniMax-M2",
+        "moonshotai-Kimi-K2",
+        "ibm-granite-granite-4.1",
+        "LFM2.5-8B-A1B",
+        "Cohere2MoE",
+        "StepFun3.5-Flash",
+        "NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
+        "meetkai-functionary-medium-v3.1",
+        "upstage-Solar-Open-100B",
+        "Apertus-8B-Instruct",
+        "unsloth-Apriel-1.5",
+        "MiniMax-M1",
+        "poolside-Laguna-S-2.1",
+    };
+    json_t *with = described_tools();
+    size_t absent = 0, n = sizeof names / sizeof *names;
+    for (size_t i = 0; i < n; i++) {
+        char file[128];
+        snprintf(file, sizeof file, "chat-templates/llama.cpp/%s.jinja", names[i]);
+        char *path = test_shared(file);
+        if (path)
+            check_template(path, with);
+        else
+            absent++;
+        free(path);
+    }
+    json_decref(with);
+    if (absent == n)
+        test_skip("no chat templates in the shared data");
+}
+
 static void test_without_tools(void **state)
 {
     (void)state;
@@ -294,11 +405,12 @@ static void test_without_tools(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hermes),  cmocka_unit_test(test_opened_thinking),
-        cmocka_unit_test(test_xml),     cmocka_unit_test(test_llama),
-        cmocka_unit_test(test_mistral), cmocka_unit_test(test_harmony),
-        cmocka_unit_test(test_gemma),   cmocka_unit_test(test_deepseek),
-        cmocka_unit_test(test_others),  cmocka_unit_test(test_without_tools),
+        cmocka_unit_test(test_hermes),     cmocka_unit_test(test_opened_thinking),
+        cmocka_unit_test(test_xml),        cmocka_unit_test(test_llama),
+        cmocka_unit_test(test_mistral),    cmocka_unit_test(test_harmony),
+        cmocka_unit_test(test_gemma),      cmocka_unit_test(test_deepseek),
+        cmocka_unit_test(test_others),     cmocka_unit_test(test_without_tools),
+        cmocka_unit_test(test_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
