@@ -24,11 +24,12 @@ static int open_generator(struct lar_text_model *m, const struct lar_text_option
     generator_options_init(&g, m->lar->backend, m->model);
     if (o && o->n_ctx)
         g.n_ctx = o->n_ctx;
-    if (o && o->cache_type)
+    if (o && o->cache_type) {
         g.cache_type = dtype_from_name(o->cache_type);
-    if (g.cache_type == DTYPE_OTHER)
-        return err_set(e, ERR_ARG, "a cache of type \"%s\": it can be f16, q8_0 or q4_0",
-                       o->cache_type);
+        if (g.cache_type == DTYPE_OTHER)
+            return err_set(e, ERR_ARG, "a cache of type \"%s\": it can be f16, q8_0 or q4_0",
+                           o->cache_type);
+    }
     return generator_new(&m->generator, &g, e);
 }
 

@@ -6,12 +6,15 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "format/checkpoint.h"
+#include "format/json.h"
 #include "format/weights.h"
 #include "text/chat.h"
 #include "text/token_trie.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define MAX_CONFIG ((size_t)1 << 20)
 
 /* ---- vocabulary ---- */
 
@@ -21,30 +24,12 @@ static const struct gguf *gguf_of(const struct checkpoint *file)
     return w->n_files > 0 && w->files[0]->is_gguf ? &w->files[0]->gguf : NULL;
 }
 
-/* tokenizer.json and tokenizer_config.json; the latter may be missing. */
-static int tokenizer_from_folder(struct tokenizer **t, const char *folder, struct err *e)
-{
-    char *json = file_join(folder, "tokenizer.json");
-    char *config = file_join(folder, "tokenizer_config.json");
-    struct file_map a = {0}, b = {0};
-    int rc = file_map_open(&a, json, e);
-    if (!rc && file_exists(config))
-        rc = file_map_open(&b, config, e);
-    if (!rc)
-        rc = tokenizer_from_json(t, (struct span){(const char *)a.data, a.size},
-                                 (struct span){(const char *)b.data, b.size}, e);
-    file_map_close(&a);
-    file_map_close(&b);
-    free(json);
-    free(config);
-    return rc;
-}
-
 static int open_tokenizer(struct text_model *m, const char *path, struct err *e)
 {
     const struct gguf *g = gguf_of(m->file);
-    int rc = g ? tokenizer_from_gguf(&m->tokenizer, g, e)
-               : tokenizer_from_folder(&m->tokenizer, m->folder, e);
+    if (!g)
+        return tokenizer_open(&m->tokenizer, m->folder, e); /* it names its files */
+    int rc = tokenizer_from_gguf(&m->tokenizer, g, e);
     if (rc)
         err_prefix(e, "%s", path);
     return rc;
@@ -138,6 +123,40 @@ static void read_sampling(struct text_model *m)
     take(g, "general.sampling.penalty_repeat", &m->sampler.repeat_penalty);
 }
 
+static int number(const struct json_doc *d, const char *key, float *v, struct err *e)
+{
+    double x = (double)*v;
+    int rc = json_doc_num(d, key, &x, e);
+    *v = (float)x;
+    return rc;
+}
+
+/* generation_config.json of a Hugging Face folder. */
+static int read_generation_config(struct text_model *m, struct err *e)
+{
+    char *path = file_join(m->folder, "generation_config.json");
+    struct json_doc d = {0};
+    int64_t top_k = m->sampler.top_k;
+    int rc = 0;
+    if (!gguf_of(m->file) && file_exists(path)) {
+        rc = json_doc_read(&d, path, MAX_CONFIG, e);
+        if (!rc)
+            rc = json_doc_int(&d, "top_k", 0, INT32_MAX, &top_k, e);
+        if (!rc)
+            rc = number(&d, "temperature", &m->sampler.temperature, e);
+        if (!rc)
+            rc = number(&d, "top_p", &m->sampler.top_p, e);
+        if (!rc)
+            rc = number(&d, "min_p", &m->sampler.min_p, e);
+        if (!rc)
+            rc = number(&d, "repetition_penalty", &m->sampler.repeat_penalty, e);
+    }
+    m->sampler.top_k = (int)top_k;
+    json_doc_release(&d);
+    free(path);
+    return rc;
+}
+
 int text_model_open(struct text_model **out, const char *path, struct err *e)
 {
     struct text_model *m = mem_alloc(sizeof(*m));
@@ -155,14 +174,16 @@ int text_model_open(struct text_model **out, const char *path, struct err *e)
         rc = list_pieces(m, e);
     if (!rc)
         rc = open_chat(m, path, e);
-    if (rc) {
-        text_model_close(m);
-        return rc;
+    if (!rc) {
+        read_name(m, path);
+        read_sampling(m);
+        rc = read_generation_config(m, e);
     }
-    read_name(m, path);
-    read_sampling(m);
-    *out = m;
-    return 0;
+    if (rc)
+        text_model_close(m);
+    else
+        *out = m;
+    return rc;
 }
 
 void text_model_close(struct text_model *m)
