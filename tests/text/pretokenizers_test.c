@@ -70,6 +70,7 @@ static void known_cuts(void **state)
     check("deepseek-v3", text, "I|'M| helloWorld| |123|45|,| it|'s|\n\n| | ok|!!");
     check("gemma4", "a b\n\nc", "a b|\n\n|c");
     check("superbpe", "a 1234567 b", "a |1|234|567| b");
+    check("tiny_aya", "a 1234567 x12 123456ab", "a| |1|234|567| x|12| |123|456|ab");
     check("afmoe", "a12 1234", "a|12| |1|234");
     check("kimi-k2",
           "ab\xe4\xba\xba"
