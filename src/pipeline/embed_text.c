@@ -4,7 +4,6 @@
 #include "pipeline/embed_text.h"
 
 #include "base/err.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "format/checkpoint.h"
 #include "format/weights.h"
@@ -20,7 +19,6 @@
 #include <string.h>
 
 #define MAX_BATCH 4096 /* tokens of one run, if no text is longer: bounds memory */
-#define MAX_JSON  WEIGHTS_MAX_TEXT
 
 struct text_embedder {
     struct checkpoint *file;
@@ -28,47 +26,12 @@ struct text_embedder {
     struct tokenizer *tokenizer;
 };
 
-/* A file beside the model; empty if absent. */
-static int read_beside(const char *dir, const char *name, char **text, struct span *out,
-                       struct err *e)
-{
-    char *path = file_join(dir, name);
-    int rc = 0;
-    *text = NULL;
-    *out = (struct span){"", 0};
-    if (file_exists(path)) {
-        rc = file_read(path, MAX_JSON, text, &out->n, e);
-        out->p = *text ? *text : "";
-    }
-    free(path);
-    return rc;
-}
-
-static int open_json_tokenizer(struct text_embedder *m, const char *dir, struct err *e)
-{
-    char *json, *config = NULL;
-    struct span json_span, config_span;
-    int rc = read_beside(dir, "tokenizer.json", &json, &json_span, e);
-    if (!rc && !json)
-        rc = err_set(e, ERR_NOT_FOUND, "%s: no tokenizer.json beside the model", dir);
-    if (!rc)
-        rc = read_beside(dir, "tokenizer_config.json", &config, &config_span, e);
-    if (!rc) {
-        rc = tokenizer_from_json(&m->tokenizer, json_span, config_span, e);
-        if (rc)
-            err_prefix(e, "%s", dir);
-    }
-    free(json);
-    free(config);
-    return rc;
-}
-
 static int open_tokenizer(struct text_embedder *m, struct err *e)
 {
     const struct weight_file *f = checkpoint_weights(m->file)->files[0];
     int rc;
     if (!f->is_gguf)
-        return open_json_tokenizer(m, checkpoint_path(m->file), e);
+        return tokenizer_open(&m->tokenizer, checkpoint_path(m->file), e);
     rc = tokenizer_from_gguf(&m->tokenizer, &f->gguf, e);
     if (rc)
         err_prefix(e, "%s", f->path);

@@ -187,7 +187,7 @@ static void what_is_missing_is_named(void **state)
     char *path = file_join(folder, "tokenizer.json");
     remove(path);
     text_embedder_open(&m, folder, &e2);
-    assert_err(e2, ERR_NOT_FOUND, "no tokenizer.json beside the model");
+    assert_err(e2, ERR_NOT_FOUND, "no tokenizer.json");
     free(path);
     free(folder);
 }
