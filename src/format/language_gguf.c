@@ -71,7 +71,7 @@ static int add_experts(struct work *w, const struct ckpt_tensor *t, int layer, c
     for (int i = 0; i < n; i++) {
         snprintf(name, sizeof(name), "blk.%d.ffn_%s.%d.weight", layer, stem, i);
         const struct ckpt_tensor *one = checkpoint_find(w->c, name);
-        if (!one || one->type != t->type || one->size != t->size)
+        if (!one || one->type != t->type || one->size != t->size || t->n_dim != 2)
             return err_set(e, ERR_FORMAT, "%s: tensor %s is missing or not as the first expert's",
                            checkpoint_path(w->c), name);
         sources[i] = one->data;
@@ -174,10 +174,15 @@ static int add(struct work *w, const struct ckpt_tensor *t, struct err *e)
         return add_oss_experts(w, t, e);
     struct language_tensor *x = append(w, t->name, t);
     bool pairs = is_arch(w, "llama") || is_arch(w, "smollm3");
-    if (pairs && (strstr(t->name, ".attn_q.") || strstr(t->name, ".attn_k.")))
+    bool turned = pairs && (strstr(t->name, ".attn_q.") || strstr(t->name, ".attn_k."));
+    if (turned)
         x->d_head = (int64_t)language_json_head(&w->k);
     x->plus_one = strncmp(w->k.arch, "gemma", 5) == 0 && strstr(t->name, "norm.weight");
-    if (x->d_head && (x->d_head < 2 || x->d_head % 2 || t->dim[0] % x->d_head))
+    if (x->plus_one && (t->n_dim != 1 || !dtype_is_float(t->type)))
+        return err_set(e, ERR_FORMAT, "%s: tensor %s: no norm's weights", checkpoint_path(w->c),
+                       t->name);
+    if (turned &&
+        (x->d_head < 2 || x->d_head % 2 || t->n_dim < 1 || t->dim[0] < 1 || t->dim[0] % x->d_head))
         return err_set(e, ERR_FORMAT, "%s: tensor %s: its rows are no heads of %d",
                        checkpoint_path(w->c), t->name, (int)x->d_head);
     x->changed = x->d_head || x->plus_one;
@@ -237,7 +242,7 @@ static void add_list(struct work *w, const char *name, const char *key)
 static void add_rope(struct work *w)
 {
     const char *type = language_json_scaling(&w->k);
-    if (strcmp(type, "llama3") == 0)
+    if (strcmp(type, "llama3") == 0 && language_json_rotated(&w->k) >= 2)
         add_llama3(w);
     if (strcmp(type, "longrope") == 0 || strcmp(type, "su") == 0) {
         add_list(w, "rope_factors_short.weight", "short_factor");

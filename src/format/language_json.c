@@ -6,6 +6,8 @@
 #include <jansson.h>
 #include <math.h>
 
+#define MAX_HEAD 65536
+
 void language_json_open(struct language_json *k, const struct checkpoint *c)
 {
     json_error_t at;
@@ -40,7 +42,8 @@ double language_json_head(const struct language_json *k)
     double d = language_json_number(k, "head_dim", NULL);
     double heads = language_json_number(k, "num_attention_heads", "n_head");
     double width = language_json_number(k, "hidden_size", "n_embd");
-    return d > 0 ? d : heads > 0 ? floor(width / heads) : 0;
+    d = d > 0 ? d : heads > 0 ? floor(width / heads) : 0;
+    return d >= 1 && d <= MAX_HEAD ? d : 0;
 }
 
 int language_json_rotated(const struct language_json *k)

@@ -18,7 +18,7 @@ void language_json_open(struct language_json *k, const struct checkpoint *c);
 void language_json_close(struct language_json *k);
 /* The first of the two keys that is a number, or 0; `old` may be NULL. */
 double language_json_number(const struct language_json *k, const char *key, const char *old);
-double language_json_head(const struct language_json *k); /* elements of a head */
+double language_json_head(const struct language_json *k); /* elements of a head; 0: nonsense */
 int language_json_rotated(const struct language_json *k); /* of these, with positions */
 double language_json_theta(const struct language_json *k);
 const char *language_json_scaling(const struct language_json *k); /* "default", "yarn", ... */
