@@ -235,6 +235,8 @@ struct lar_generate {                   /* NOLINT(clang-analyzer-optin.performan
     uint64_t seed;           /* the same seed gives the same answer */
     const char *const *stop; /* texts that end the answer; they do not belong to it */
     int n_stop;
+    const char *grammar;     /* GBNF that the answer must fit; NULL: none */
+    const char *json_schema; /* likewise a JSON Schema; "{}" for any JSON */
 
     /* New text of the answer, whole characters, NUL-terminated, borrowed for the call. Called in
      * the thread of lar_generate(); a result other than 0 ends it with LAR_ERR_CANCELLED. */

@@ -5,7 +5,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "format/json.h"
 #include "pipeline/generate.h"
+#include "pipeline/text_form.h"
 #include "pipeline/text_model.h"
 #include "tensor/backend.h"
 #include "text/chat.h"
@@ -190,6 +192,24 @@ static struct generate_request request(const struct lar_text_model *m, const str
     return r;
 }
 
+static int read_form(const struct lar_text_model *m, const struct lar_generate *g,
+                     struct text_form *f, struct err *e)
+{
+    struct json_doc schema = {0};
+    int rc = 0;
+    if (g->grammar && g->json_schema)
+        return err_set(e, ERR_ARG, "give either a grammar or a JSON Schema");
+    if (g->grammar)
+        return text_form_gbnf(f, m->model, g->grammar, strlen(g->grammar), e);
+    if (g->json_schema) {
+        rc = json_doc_parse(&schema, "json_schema", g->json_schema, strlen(g->json_schema), e);
+        if (!rc)
+            rc = text_form_json(f, m->model, schema.root, e);
+        json_doc_release(&schema);
+    }
+    return rc;
+}
+
 int lar_generate(struct lar_text_model *m, const struct lar_generate *g,
                  struct lar_generated *result, struct lar_error *e)
 {
@@ -197,6 +217,7 @@ int lar_generate(struct lar_text_model *m, const struct lar_generate *g,
     struct answering a = {.g = g, .lar = m->lar, .e = &own};
     struct generate_request r = request(m, g);
     struct tokens prompt = {0};
+    struct text_form form = {0};
     int id, rc;
     atomic_store(&m->lar->cancel, false);
     if (!g->prompt == !g->n_messages)
@@ -209,10 +230,14 @@ int lar_generate(struct lar_text_model *m, const struct lar_generate *g,
     r.n_prompt = (int)prompt.n;
     r.ctx = &a;
     if (!rc)
+        rc = read_form(m, g, &form, &own);
+    r.constraint = form.constraint;
+    if (!rc)
         rc = generator_add(m->generator, &r, &id, &own);
     tokens_release(&prompt);
     while (!rc && generator_step(m->generator) > 0) {
     }
+    text_form_release(&form);
     if (result)
         *result = a.result;
     return api_report(rc ? rc : a.rc, &own, e);

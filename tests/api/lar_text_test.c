@@ -74,6 +74,33 @@ static void answers(void **state)
     assert_string_equal(b.text, "");
 }
 
+static void follows_forms(void **state)
+{
+    (void)state;
+    struct lar_error e = {0};
+    struct heard h;
+    struct lar_generated done;
+    struct lar_generate g = request(&h);
+    g.grammar = "root ::= \"one\" | \"two\"";
+    assert_ok(lar_generate(model, &g, &done, &e), e);
+    assert_true(strcmp(h.text, "one") == 0 || strcmp(h.text, "two") == 0);
+    assert_int_equal(done.finish, LAR_FINISH_STOP);
+    g = request(&h);
+    g.json_schema = "{\"enum\":[\"a\",true]}";
+    assert_ok(lar_generate(model, &g, &done, &e), e);
+    assert_true(strcmp(h.text, "\"a\"") == 0 || strcmp(h.text, "true") == 0);
+    g.grammar = "root ::= \"x\"";
+    assert_int_equal(lar_generate(model, &g, NULL, &e), LAR_ERR_ARG);
+    e = (struct lar_error){0};
+    g.json_schema = NULL;
+    g.grammar = "root ::= (";
+    assert_int_equal(lar_generate(model, &g, NULL, &e), LAR_ERR_FORMAT);
+    e = (struct lar_error){0};
+    g.grammar = NULL;
+    g.json_schema = "{";
+    assert_int_equal(lar_generate(model, &g, NULL, &e), LAR_ERR_FORMAT);
+}
+
 static void stops(void **state)
 {
     (void)state;
@@ -177,8 +204,8 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers), cmocka_unit_test(stops),   cmocka_unit_test(tokens),
-        cmocka_unit_test(refuses), cmocka_unit_test(example),
+        cmocka_unit_test(answers), cmocka_unit_test(follows_forms), cmocka_unit_test(stops),
+        cmocka_unit_test(tokens),  cmocka_unit_test(refuses),       cmocka_unit_test(example),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
