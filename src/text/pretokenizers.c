@@ -67,6 +67,10 @@
     "\\x{104b0}-\\x{104d3}\\x{104d8}-\\x{104fb}\\x{10c80}-\\x{10cb2}\\x{10cc0}-\\x{10cf2}"  \
     "\\x{118a0}-\\x{118df}\\x{1e900}-\\x{1e943}"
 
+#define GPT2_NAMES                                                                           \
+    "gpt-2 phi-2 jina-es jina-de gigachat jina-v2-es jina-v2-de a.x-4.0 mellum modern-bert " \
+    "jina-v1-en jina-v2-code roberta-bpe mpt olmo jais trillion granite-docling exaone4"
+
 const char pretokenizer_gpt2[] = GPT2;
 
 static const struct pretokenizer table[] = {
@@ -135,15 +139,12 @@ static const struct pretokenizer table[] = {
     {.names = "falcon", .patterns = {SYMBOL_RUNS, GPT2, "[0-9][0-9][0-9]"}},
     {.names = "starcoder refact command-r smollm codeshell exaone minerva-7b mellum2",
      .patterns = {"\\p{N}", GPT2}},
-    {.names = "gpt-2 phi-2 jina-es jina-de gigachat jina-v2-es jina-v2-de a.x-4.0 mellum "
-              "modern-bert jina-v1-en jina-v2-code roberta-bpe mpt olmo jais trillion "
-              "granite-docling exaone4",
-     .patterns = {GPT2}},
+    {.names = GPT2_NAMES, .patterns = {GPT2}},
     {.names = "poro-chat bloom gpt3-finnish", .patterns = {BLOOM}},
     {.names = "viking", .patterns = {BLOOM, "\\p{N}"}},
     {.names = "chameleon",
      .patterns = {"<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", "([\\t\\n]|    |  )",
-                  "\\p{N}", "[\\p{P}!-/:-@\\[-`{-~]", GPT2},
+                  "\\p{N}", "[\\p{P}!-/:-@\\[-`{-~]", pretokenizer_gpt2},
      .add_bos = true},
     {.names = "gemma4 granite-embed-multi-311m",
      .patterns = {"[^\\n]+|[\\n]+"},

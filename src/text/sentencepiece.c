@@ -56,29 +56,37 @@ static int add_normalizer(struct tokenizer *t, const struct sentencepiece *s, st
     return rc;
 }
 
+static int copy_scores(struct tokenizer *t, const float *scores, struct err *e)
+{
+    t->score = mem_try_array(t->vocab.n, sizeof(*t->score), "the scores", e);
+    if (!t->score)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < t->vocab.n; i++)
+        t->score[i] = scores[i];
+    return tokenizer_index_unigram(t, e);
+}
+
+static int rank_by_score(struct tokenizer *t, const float *scores, struct err *e)
+{
+    t->rank = mem_try_array(t->vocab.n, sizeof(*t->rank), "the scores", e);
+    if (!t->rank)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < t->vocab.n; i++)
+        t->rank[i] = is_text(t, i) ? rank_of(scores[i]) : UINT32_MAX;
+    return 0;
+}
+
 int tokenizer_make_sentencepiece(struct tokenizer *t, const struct sentencepiece *s, struct err *e)
 {
-    size_t n = t->vocab.n;
+    for (size_t i = 0; i < t->vocab.n; i++)
+        if (isnan(s->scores[i]))
+            return err_set(e, ERR_FORMAT, "the score of token %zu is no number", i);
     t->strip_first_space = s->prefix;
     t->fuse_unknown = true;
     t->model = s->unigram ? MODEL_UNIGRAM : MODEL_TEXTS;
-    if (s->unigram)
-        t->score = mem_try_array(n, sizeof(*t->score), "the scores", e);
-    else
-        t->rank = mem_try_array(n, sizeof(*t->rank), "the scores", e);
-    if (!t->score && !t->rank)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < n; i++) {
-        if (isnan(s->scores[i]))
-            return err_set(e, ERR_FORMAT, "the score of token %zu is no number", i);
-        if (s->unigram)
-            t->score[i] = s->scores[i];
-        else
-            t->rank[i] = is_text(t, i) ? rank_of(s->scores[i]) : UINT32_MAX;
-    }
     int rc = add_normalizer(t, s, e);
-    if (!rc && s->unigram)
-        rc = tokenizer_index_unigram(t, e);
+    if (!rc)
+        rc = s->unigram ? copy_scores(t, s->scores, e) : rank_by_score(t, s->scores, e);
     return rc ? rc : tokenizer_split_at_blanks(t, e);
 }
 

@@ -30,9 +30,9 @@ static int reserve(struct encoder *c, size_t n)
         return 0;
     free(c->best);
     c->n_best = 0;
-    c->best = malloc((n < 256 ? 256 : n) * sizeof(*c->best));
+    c->best = mem_try_array(n < 256 ? 256 : n, sizeof(*c->best), "a long word", c->e);
     if (!c->best)
-        return err_set(c->e, ERR_NOMEM, "not enough memory for a word of %zu bytes", n);
+        return ERR_NOMEM;
     c->n_best = n < 256 ? 256 : n;
     return 0;
 }

@@ -1,6 +1,7 @@
 /* words.c - the BPE models of a tokenizer: the ids of one word (tokenizer_parts.h). */
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/utf8.h"
 #include "text/tokenizer_parts.h"
 
@@ -37,10 +38,10 @@ static int reserve(struct encoder *c, size_t n)
     free(c->begin);
     c->begin = NULL;
     size_t cap = n < 64 ? 64 : n;
-    c->ids.ids = malloc(cap * sizeof(*c->ids.ids));
-    c->begin = malloc((cap + 1) * sizeof(*c->begin));
+    c->ids.ids = mem_try_array(cap, sizeof(*c->ids.ids), "a long word", c->e);
+    c->begin = mem_try_array(cap + 1, sizeof(*c->begin), "a long word", c->e);
     if (!c->ids.ids || !c->begin)
-        return err_set(c->e, ERR_NOMEM, "not enough memory for a word of %zu bytes", n);
+        return ERR_NOMEM;
     c->ids.cap = cap;
     return 0;
 }
