@@ -71,7 +71,7 @@ static void emit_text(struct chat_parser *p, enum chat_event_type type, size_t n
 
 static void drop(struct chat_parser *p, size_t n)
 {
-    if (!n)
+    if (!n || !p->held.data)
         return;
     memmove(p->held.data, p->held.data + n, p->held.len - n);
     p->held.len -= n;
@@ -167,7 +167,7 @@ static enum chat_event_type text_type(const struct chat_parser *p)
 static void pass_on(struct chat_parser *p, size_t n)
 {
     for (size_t i = 0; i < n && p->state == IN_CONTENT; i++)
-        p->fresh = p->fresh && is_space(p->held.data[i]);
+        p->fresh = p->fresh && is_space(buf_str(&p->held)[i]);
     emit_text(p, text_type(p), n);
     drop(p, n);
 }

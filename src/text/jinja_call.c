@@ -175,7 +175,7 @@ struct jv jinja_macro_call(struct jinja_vm *vm, struct jv macro, const struct jv
         const struct jinja_node *param = n->list.v[i];
         int at = i < c->n_args ? -1 : find_named(c, param->name);
         struct jv v;
-        if (i < c->n_args)
+        if (i < c->n_args && c->args)
             v = c->args[i];
         else if (at >= 0)
             v = c->named[at].v;
@@ -185,7 +185,7 @@ struct jv jinja_macro_call(struct jinja_vm *vm, struct jv macro, const struct jv
             v = jv_undefined_name(vm, param->name, (struct jv){.type = JV_MISSING});
         jinja_scope_set(vm, s, param->name, v);
     }
-    if (!vm->rc)
+    if (!vm->rc && s)
         bind_rest(vm, s, n, c);
-    return vm->rc ? jv_undefined() : jinja_capture(vm, s, &n->body);
+    return vm->rc || !s ? jv_undefined() : jinja_capture(vm, s, &n->body);
 }

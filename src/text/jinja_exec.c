@@ -311,7 +311,7 @@ static void exec_call_block(struct jinja_vm *vm, struct jinja_scope *s, const st
 static void exec_with(struct jinja_vm *vm, struct jinja_scope *s, const struct jinja_node *n)
 {
     struct jinja_scope *inner = jinja_scope_new(vm, s);
-    for (size_t i = 0; i < n->list.n && !vm->rc; i++)
+    for (size_t i = 0; inner && i < n->list.n && !vm->rc; i++)
         jinja_assign(vm, inner, n->list.v[i]->a, jinja_eval(vm, s, n->list.v[i]->b));
     if (!vm->rc)
         jinja_exec(vm, inner, &n->body);
@@ -405,7 +405,7 @@ int jinja_render(const struct jinja *t, const json_t *variables, const struct tm
         if (name && !vm.rc) /* what the template never names needs no conversion */
             jinja_scope_set(&vm, root, name, jv_from_json(&vm, value));
     }
-    if (!vm.rc)
+    if (!vm.rc && top)
         jinja_exec(&vm, top, &t->body);
     arena_release(&vm.heap);
     return vm.rc;

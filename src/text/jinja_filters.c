@@ -134,8 +134,7 @@ static struct jv filter_indent(struct jinja_vm *vm, struct jv_call *c)
         if (line ? blank || stop > p : first) {
             if (c->a[0].type == JV_STR)
                 jv_put_str(vm, &b, c->a[0]);
-            for (int64_t i = 0; i < width && !buf_failed(&b); i++)
-                buf_append_char(&b, ' ');
+            jv_buf_repeat(&b, " ", 1, width);
         }
         buf_append(&b, p, (size_t)(stop - p) + (stop < end));
         p = stop + (stop < end);

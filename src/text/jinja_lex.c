@@ -140,25 +140,26 @@ static int lex_comment(struct lexer *x)
     return fail(x, "the comment has no end '#}'");
 }
 
-/* A block that holds nothing but this name, at p ("{%" and its sign): its sign, or -1. */
-static int lone_block(const struct lexer *x, const char *p, const char *name, const char **after)
+/* Is there a block that holds nothing but this name at p ("{%")? Tells its sign and its end. */
+static bool lone_block(const struct lexer *x, const char *p, const char *name, char *sign,
+                       const char **after)
 {
     size_t n = strlen(name);
-    int sign = 0;
+    *sign = 0;
     p += 2;
     if (p < x->end && (*p == '-' || *p == '+'))
-        sign = *p++;
+        *sign = *p++;
     for (size_t k; (k = space_at(p, x->end));)
         p += k;
     if ((size_t)(x->end - p) < n || memcmp(p, name, n) != 0)
-        return -1;
+        return false;
     p += n;
     for (size_t k; (k = space_at(p, x->end));)
         p += k;
     *after = p;
     bool ends = (x->end - p >= 2 && memcmp(p, "%}", 2) == 0) ||
                 (x->end - p >= 3 && (*p == '-' || *p == '+') && memcmp(p + 1, "%}", 2) == 0);
-    return ends ? sign : -1;
+    return ends;
 }
 
 /* {% raw %}...{% endraw %}, from behind the first tag. */
@@ -166,10 +167,10 @@ static int lex_raw(struct lexer *x)
 {
     for (const char *p = x->p; x->end - p >= 2; p++) {
         const char *after;
-        int sign = memcmp(p, "{%", 2) == 0 ? lone_block(x, p, "endraw", &after) : -1;
-        if (sign < 0)
+        char sign;
+        if (memcmp(p, "{%", 2) != 0 || !lone_block(x, p, "endraw", &sign, &after))
             continue;
-        int rc = push_data(x, p, (char)sign, false);
+        int rc = push_data(x, p, sign, false);
         skip(x, (size_t)(after - x->p));
         take_end(x, '%');
         return rc;
@@ -408,7 +409,8 @@ static int lex_opening(struct lexer *x, const char *tag)
 {
     char sign = tag + 2 < x->end && (tag[2] == '-' || tag[2] == '+') ? tag[2] : 0;
     const char *after;
-    bool raw = tag[1] == '%' && lone_block(x, tag, "raw", &after) >= 0 && *after != '+';
+    char same;
+    bool raw = tag[1] == '%' && lone_block(x, tag, "raw", &same, &after) && *after != '+';
     int rc = push_data(x, tag, sign, tag[1] == '{');
     if (rc)
         return rc;

@@ -53,7 +53,7 @@ static struct jv filter_sort(struct jinja_vm *vm, struct jv_call *c)
 {
     struct jv_pair *pairs;
     struct jv list = keyed_list(vm, c, c->a[2], jv_truth(c->a[1]), &pairs);
-    if (vm->rc)
+    if (vm->rc || !pairs)
         return list;
     jv_sort(vm, pairs, list.u.list->n, jv_truth(c->a[0]));
     for (size_t i = 0; i < list.u.list->n; i++)
@@ -76,7 +76,7 @@ static struct jv filter_dictsort(struct jinja_vm *vm, struct jv_call *c)
         pairs[i].key = sort_key(vm, by_value ? d->v[i].value : d->v[i].key, none, exact);
         pairs[i].value = jv_pair(vm, d->v[i].key, d->v[i].value);
     }
-    if (vm->rc)
+    if (vm->rc || !pairs)
         return list;
     jv_sort(vm, pairs, d->n, jv_truth(c->a[2]));
     for (size_t i = 0; i < d->n; i++)
@@ -341,7 +341,7 @@ static struct jv filter_groupby(struct jinja_vm *vm, struct jv_call *c)
     struct jv_pair *pairs;
     struct jv list = keyed_list(vm, c, c->a[0], jv_truth(c->a[2]), &pairs);
     struct jv groups = jv_list(vm, JV_LIST, 0), items = {0};
-    if (vm->rc)
+    if (vm->rc || !pairs)
         return list;
     jv_sort(vm, pairs, list.u.list->n, false);
     for (size_t i = 0; i < list.u.list->n && !vm->rc; i++) {

@@ -100,13 +100,14 @@ static struct jv repeat(struct jinja_vm *vm, struct jv what, int64_t n)
     if (what.type == JV_STR) {
         struct buf b;
         jv_buf_init(vm, &b);
-        for (int64_t i = 0; i < n && what.u.str->n && !buf_failed(&b) && jv_step(vm, 1); i++)
-            buf_append(&b, what.u.str->p, what.u.str->n);
+        jv_buf_repeat(&b, what.u.str->p, what.u.str->n, n);
         struct jv v = jv_str_take(vm, &b);
         if (v.type == JV_STR)
             v.u.str->markup = what.u.str->markup;
         return v;
     }
+    if (what.u.list->n && n > 0 && (uint64_t)n > vm->heap_left / sizeof(what) / what.u.list->n)
+        return jv_fail(vm, "rendering takes too much memory");
     struct jv list = jv_list(vm, what.type, 0);
     for (int64_t i = 0; i < n && what.u.list->n && !vm->rc; i++)
         for (size_t j = 0; j < what.u.list->n && jv_step(vm, 1); j++)

@@ -454,16 +454,11 @@ static struct jv pad(struct jinja_vm *vm, struct jv_call *c, int side)
     if (c->a[1].type != JV_MISSING && !text_arg(vm, c->a[1]))
         return jv_undefined();
     jv_buf_init(vm, &b);
-    for (int64_t i = 0; i <= missing && !buf_failed(&b); i++) {
-        if (i == left)
-            jv_put_str(vm, &b, c->self);
-        if (i < missing && c->a[1].type == JV_STR)
-            jv_put_str(vm, &b, c->a[1]);
-        else if (i < missing)
-            buf_append_char(&b, ' ');
-    }
-    if (missing < 0)
-        jv_put_str(vm, &b, c->self);
+    const char *fill = c->a[1].type == JV_STR ? c->a[1].u.str->p : " ";
+    size_t n = c->a[1].type == JV_STR ? c->a[1].u.str->n : 1;
+    jv_buf_repeat(&b, fill, n, left);
+    jv_put_str(vm, &b, c->self);
+    jv_buf_repeat(&b, fill, n, missing - left);
     return taken_like(vm, &b, c->self);
 }
 
@@ -491,8 +486,7 @@ static struct jv str_zfill(struct jinja_vm *vm, struct jv_call *c)
     size_t sign = s->n && (s->p[0] == '-' || s->p[0] == '+');
     jv_buf_init(vm, &b);
     buf_append(&b, s->p, sign);
-    for (int64_t i = 0; i < missing && !buf_failed(&b); i++)
-        buf_append_char(&b, '0');
+    jv_buf_repeat(&b, "0", 1, missing);
     buf_append(&b, s->p + sign, s->n - sign);
     return jv_str_take(vm, &b);
 }

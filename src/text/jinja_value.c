@@ -8,7 +8,6 @@
 
 #include <jansson.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,12 +15,11 @@ struct jv jv_fail(struct jinja_vm *vm, const char *fmt, ...)
 {
     if (vm->rc)
         return jv_undefined();
-    char text[512];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
+    vm->rc = err_vset(vm->e, ERR_FORMAT, fmt, args);
     va_end(args);
-    vm->rc = err_set(vm->e, ERR_FORMAT, "chat template, line %d: %s", vm->line, text);
+    err_prefix(vm->e, "chat template, line %d", vm->line);
     return jv_undefined();
 }
 
@@ -145,6 +143,24 @@ struct jv jv_str(struct jinja_vm *vm, const char *p, size_t n)
 void jv_buf_init(struct jinja_vm *vm, struct buf *b)
 {
     buf_init(b, vm->heap_left / 2);
+}
+
+void jv_buf_repeat(struct buf *b, const char *p, size_t n, int64_t times)
+{
+    char block[512];
+    size_t per = n && n < sizeof block ? sizeof block / n : 0;
+    if (times <= 0 || !n)
+        return;
+    if ((uint64_t)times > (b->max - b->len) / n) {
+        b->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < per; i++)
+        memcpy(block + i * n, p, n);
+    for (; per && times >= (int64_t)per; times -= (int64_t)per)
+        buf_append(b, block, per * n);
+    for (; times; times--)
+        buf_append(b, p, n);
 }
 
 struct jv jv_str_take(struct jinja_vm *vm, struct buf *b)

@@ -191,6 +191,8 @@ struct jv jv_str_lit(struct jinja_vm *vm, const char *s);           /* borrows u
 struct jv jv_str_take(struct jinja_vm *vm, struct buf *b);
 struct jv jv_str_join(struct jinja_vm *vm, struct jv a, struct jv b); /* of two strings */
 void jv_buf_init(struct jinja_vm *vm, struct buf *b); /* bounded by what the heap has left */
+/* Appends n bytes so many times; what cannot fit fails the buffer at once. */
+void jv_buf_repeat(struct buf *b, const char *p, size_t n, int64_t times);
 bool jv_str_is(struct jv v, const char *s);
 size_t jv_str_chars(const struct jv_str *s); /* code points */
 /* The bytes of the code points [begin, end). */
