@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Formats as GBNF, between the quotes. Their parts are rules, written where they are used first. */
+/* Formats as GBNF, between the quotes; their parts are the rules below. Of international ones only
+ * what is ASCII is written, of templates what has no variables: all of that is valid. */
 static const struct {
     const char *name, *rule;
 } formats[] = {
@@ -22,8 +23,17 @@ static const struct {
     {"ipv6", "f-ipv6"},
     {"hostname", "f-host"},
     {"email", "f-atom (\".\" f-atom){0,4} \"@\" f-host"},
-    {"uri", "[a-zA-Z] [a-zA-Z0-9+.-]{0,15} \"://\" f-host (\":\" [0-9]{1,4})? (\"/\" f-uchar*)* "
-            "(\"?\" (f-uchar | [/?])*)? (\"#\" (f-uchar | [/?])*)?"},
+    {"uri", "f-uri"},
+    {"uri-reference", "(f-uri | f-path)"},
+    {"uri-template", "(f-uri | f-path)"},
+    {"iri", "f-uri"},
+    {"iri-reference", "(f-uri | f-path)"},
+    {"idn-email", "f-atom (\".\" f-atom){0,4} \"@\" f-host"},
+    {"idn-hostname", "f-host"},
+    {"json-pointer", "(\"/\" ([^~/\"\\\\\\x00-\\x1f] | \"~\" [01])*)*"},
+    {"byte", "(f-b64{4})* (f-b64{2} \"==\" | f-b64{3} \"=\")?"},
+    {"password", "char*"},
+    {"binary", "char*"},
 };
 
 /* Years 1000 to 9999; the days that each month has. */
@@ -57,7 +67,13 @@ static const char format_rules[] =
     "f-label ::= [a-zA-Z] ([a-zA-Z0-9-]{0,30} [a-zA-Z0-9])?\n"
     "f-host ::= f-label (\".\" f-label){0,6}\n"
     "f-atom ::= [a-zA-Z0-9!#$%&'*+/=?\\^_`{|}~-]{1,12}\n"
-    "f-uchar ::= [a-zA-Z0-9._~!$&'()*+,;=:@-] | \"%\" hex hex\n";
+    "f-uri ::= [a-zA-Z] [a-zA-Z0-9+.-]{0,15} \"://\" f-host (\":\" [0-9]{1,4})? "
+    "(\"/\" f-uchar*)* f-query\n"
+    "f-path ::= (\"/\" f-uchar+ | (f-schar | \"%\" hex hex)+)? (\"/\" f-uchar+)* f-query\n"
+    "f-query ::= (\"?\" (f-uchar | [/?])*)? (\"#\" (f-uchar | [/?])*)?\n"
+    "f-b64 ::= [A-Za-z0-9+/]\n"
+    "f-schar ::= [a-zA-Z0-9._~!$&'()*+,;=@-]\n" /* no colon: nothing that looks like a scheme */
+    "f-uchar ::= f-schar | \":\" | \"%\" hex hex\n";
 
 void schema_string_rules(const struct schema_writer *w, struct buf *out)
 {
@@ -67,7 +83,7 @@ void schema_string_rules(const struct schema_writer *w, struct buf *out)
 
 static int format(struct schema_writer *w, const char *name, struct buf *out)
 {
-    char known[256] = "";
+    char known[400] = "";
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         if (strcmp(name, formats[i].name) == 0) {
             w->has_formats = true;

@@ -106,6 +106,9 @@ FORMATS = {
     "email": ["a@b.com", "joe.bloggs@example.com", "no-at"],
     "hostname": ["example.com", "a-b.c", "-bad.com", "a"],
     "uri": ["http://example.com/a?b=c#d", "ftp://x/%20", "not a uri", "http://a b"],
+    "uri-reference": ["/a/b?c=d#e", "a/b", "", "http://x.y/z", "http://a b", "\\\\x"],
+    "iri": ["http://example.com/", "no iri"],
+    "json-pointer": ["", "/a/b", "/a~0b/~1", "/a~2", "a"],
     "duration": ["P1D", "PT1H30M", "P1Y2M3D", "P2W", "P", "PT", "1D", "P1DT12H"],
 }
 
