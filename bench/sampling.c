@@ -183,12 +183,16 @@ int main(int argc, char **argv)
 {
     struct tokenizer *t;
     struct vocabulary v;
-    if (argc < 2 || argc % 2) {
-        fprintf(stderr, "usage: sampling TOKENIZER [SCHEMA|GRAMMAR.gbnf TEXT]...\n");
+    printf("what,which,n,us,max_us\n");
+    if (argc < 2) {
+        bench_samplers(131072);
+        return 0;
+    }
+    if (argc % 2) {
+        fprintf(stderr, "usage: sampling [TOKENIZER [SCHEMA|GRAMMAR.gbnf TEXT]...]\n");
         return 2;
     }
     check(tokenizer_open(&t, argv[1], &e));
-    printf("what,which,n,us,max_us\n");
     bench_samplers(tokenizer_size(t));
     make_vocabulary(&v, t);
     for (int i = 2; i < argc; i += 2)

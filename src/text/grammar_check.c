@@ -108,7 +108,7 @@ static void add_item(struct calls *c, const struct gbnf_item *x)
     if (x->kind != GBNF_RULE)
         return;
     if (c->n == c->cap) {
-        c->cap = c->cap ? 2 * c->cap : 64;
+        c->cap *= 2;
         c->to = mem_realloc(c->to, c->cap * sizeof *c->to);
     }
     c->to[c->n++] = x->rule;
@@ -131,7 +131,8 @@ static void add_calls(struct calls *c, const struct gbnf_choice *last)
 static void find_calls(struct calls *c, const struct gbnf *g, const struct grammar_facts *facts,
                        bool first)
 {
-    *c = (struct calls){.first = first, .facts = facts};
+    *c = (struct calls){.first = first, .facts = facts, .cap = 64};
+    c->to = mem_alloc(c->cap * sizeof *c->to);
     c->begin = mem_alloc((g->n_rules + 1) * sizeof *c->begin);
     for (uint32_t i = 0; i < g->n_rules; i++) {
         add_calls(c, g->rules[i].last);

@@ -265,7 +265,7 @@ static int rest_items(struct schema_writer *w, const struct items *x, uint64_t b
                       struct buf *out)
 {
     char name[32] = "value";
-    unsigned number;
+    unsigned number = 0;
     if (x->rest && !json_is_true(x->rest)) {
         int rc = item_rule(w, x->rest, "items", &number);
         if (rc)
@@ -296,7 +296,7 @@ static int schema_array(struct schema_writer *w, const json_t *s, struct buf *ou
     buf_append_str(out, "\"[\" ws ");
     for (size_t i = 0; i < x.n && !rc; i++) {
         char where[48];
-        unsigned number;
+        unsigned number = 0;
         snprintf(where, sizeof where, "prefixItems/%zu", i);
         rc = item_rule(w, json_array_get(x.prefix, i), where, &number);
         if (i >= x.least && open++ >= 100)
@@ -397,7 +397,7 @@ static int write_branches(struct schema_writer *w, const json_t *const *branch, 
 {
     size_t mark = schema_enter(w, key);
     for (size_t i = 0; i < n; i++) {
-        unsigned number;
+        unsigned number = 0;
         char where[32];
         snprintf(where, sizeof where, "%zu", i);
         int rc = item_rule(w, branch[i], where, &number);
@@ -449,7 +449,7 @@ static int combined(struct schema_writer *w, const json_t *s, const json_t **bot
 
 static int by_types(struct schema_writer *w, const json_t *s, struct buf *out)
 {
-    unsigned types;
+    unsigned types = 0;
     int rc = schema_types(w, s, &types);
     size_t n = 0;
     for (unsigned t = 1; t <= SCHEMA_OBJECT && !rc; t <<= 1) {
@@ -484,7 +484,7 @@ static int by_types(struct schema_writer *w, const json_t *s, struct buf *out)
 
 static int body(struct schema_writer *w, const json_t *s, struct buf *out)
 {
-    unsigned number;
+    unsigned number = 0;
     int rc = 0;
     if (json_is_true(s)) {
         buf_append_str(out, "value");
@@ -498,11 +498,11 @@ static int body(struct schema_writer *w, const json_t *s, struct buf *out)
     if (rc)
         return rc;
     if (json_object_get(s, "$ref") || json_object_get(s, "allOf")) {
-        const json_t *plain;
+        const json_t *plain = s;
         rc = json_object_get(s, "$ref") ? schema_resolve(w, s, &plain) : combined(w, s, &plain);
         if (!rc)
             rc = schema_rule(w, plain, &number);
-        buf_printf(out, "r%u", rc ? 0 : number);
+        buf_printf(out, "r%u", number);
         return rc;
     }
     if (json_object_get(s, "anyOf"))
@@ -547,7 +547,7 @@ int json_schema_to_gbnf(const json_t *schema, struct buf *out, struct err *e)
 {
     struct schema_writer w = {
         .root = schema, .out = out, .kept = json_array(), .path = "#", .e = e};
-    unsigned number;
+    unsigned number = 0;
     int rc = schema_rule(&w, schema, &number);
     if (!rc) {
         buf_printf(out, "root ::= r%u\n", number);

@@ -303,8 +303,8 @@ static int read_group(struct regex *x)
 
 static int read_atom(struct regex *x)
 {
-    uint32_t cp;
-    char named;
+    uint32_t cp = 0;
+    char named = 0;
     struct set s;
     int rc;
     switch (*x->at) {
