@@ -14,8 +14,9 @@
  * Supported: type, enum, const, properties, required, additionalProperties, patternProperties
  * (alone), minProperties, maxProperties, items, prefixItems, additionalItems, minItems, maxItems,
  * minLength, maxLength, pattern, format (those of the specification but regex and
- * relative-json-pointer; OpenAPI's byte, binary and password), minimum, maximum, exclusiveMinimum, exclusiveMaximum, anyOf, oneOf, allOf, and
- * $ref within the schema. Annotations are ignored; any other keyword is an error that names it.
+ * relative-json-pointer; OpenAPI's byte, binary and password), minimum, maximum, exclusiveMinimum,
+ * exclusiveMaximum, anyOf, oneOf, allOf, and $ref within the schema. Annotations are ignored; any
+ * other keyword is an error that names it.
  *
  * Sources: json-schema.org, draft 2020-12 (and draft-07's items, definitions); RFC 3339 and others
  * for formats.
