@@ -18,7 +18,7 @@
 #include <math.h>
 
 #define VB_N  (4 * VF_N) /* bytes per vector */
-#define NR    4
+#define NR    UNPACK_ROWS
 #define CHUNK UNPACK_MAX
 #define GROUP 32 /* activations with one scale */
 
@@ -117,9 +117,12 @@ void K(dot_pack)(const struct dot_pack *p, long begin, long end)
     }
 }
 
-/* Weights of NR rows: those beyond the last repeat it. */
+/* Weights of NR rows: those beyond the last repeat it. While a run of rows is worked on, the next
+ * one is asked for line by line: rows follow one another, so memory is read from end to end. */
 struct weights {
     const unsigned char *row[NR];
+    const char *ahead;
+    long bytes; /* of a whole chunk */
     struct unpacked u[NR];
 };
 
@@ -127,21 +130,22 @@ SIMD void first_weights(struct weights *w, const struct dot_tile *t, long n)
 {
     for (int r = 0; r < NR; r++)
         w->row[r] = (const unsigned char *)t->w + (n + r < t->n ? n + r : t->n - 1) * t->w_row;
+    w->ahead = t->w + (n + NR) * t->w_row;
+    w->bytes = (long)dtype_row_size(t->type, CHUNK);
 }
 
-/* The next chunk of all rows. What the same place of the next NR rows holds is asked for. */
-SIMD void next_weights(struct weights *w, const struct dot_tile *t, unpack_fn *unpack, long left)
+/* The next chunk of all rows. */
+SIMD void next_weights(struct weights *w, unpack_fn *unpack, long left)
 {
     long n = left < CHUNK ? left : CHUNK;
-    long bytes = (long)dtype_row_size(t->type, n);
-    for (int r = 0; r < NR; r++) {
-        for (long i = 0; i < bytes; i += 64)
-            __builtin_prefetch(w->row[r] + NR * t->w_row + i);
-        if (n < CHUNK)
-            memset(&w->u[r], 0, sizeof(w->u[r]));
-        unpack(w->row[r], n, &w->u[r]);
-        w->row[r] += bytes;
-    }
+    for (long i = 0; i < NR * w->bytes; i += 64)
+        __builtin_prefetch(w->ahead + i);
+    w->ahead += NR * w->bytes;
+    if (n < CHUNK)
+        memset(w->u, 0, sizeof(w->u));
+    unpack(w->row, n, w->u);
+    for (int r = 0; r < NR; r++)
+        w->row[r] += w->bytes;
 }
 
 SIMD vi dot(vi acc, vb w, vb x, const bool wide)
@@ -153,32 +157,33 @@ SIMD vi dot(vi acc, vb w, vb x, const bool wide)
 SIMD void dot_one(const struct dot_tile *t, const int group, const bool wide, const bool offset)
 {
     const struct layout l = layout_of(1, group);
+    const int n_scale = (CHUNK / group + VF_N - 1) / VF_N;
     unpack_fn *unpack = K(unpacker)(t->type);
     struct weights w;
     memset(w.u, 0, sizeof(w.u));
     for (long n = 0; n < t->n; n += NR) {
-        vf sum[NR];
+        vf sum[NR], scale[NR][16 / VF_N];
         const char *x = t->x;
         for (int r = 0; r < NR; r++)
             sum[r] = vf_zero();
         first_weights(&w, t, n);
         for (long left = t->k; left > 0; left -= CHUNK, x += l.bytes) {
-            next_weights(&w, t, unpack, left);
+            next_weights(&w, unpack, left);
             for (int r = 0; r < NR; r++)
-                for (int i = 0; i < CHUNK / group; i += VF_N) {
+                for (int i = 0; i < n_scale; i++) {
                     if (offset)
-                        sum[r] = vf_fma(vf_load(w.u[r].offset + i),
-                                        vf_load((const float *)(x + l.sum) + i), sum[r]);
-                    vf_store(w.u[r].scale + i, vf_mul(vf_load(w.u[r].scale + i),
-                                                      vf_load((const float *)(x + l.scale) + i)));
+                        sum[r] = vf_fma(vf_load(w.u[r].offset + i * VF_N),
+                                        vf_load((const float *)(x + l.sum) + i * VF_N), sum[r]);
+                    scale[r][i] = vf_mul(vf_load(w.u[r].scale + i * VF_N),
+                                         vf_load((const float *)(x + l.scale) + i * VF_N));
                 }
+#pragma GCC unroll 16
             for (int i = 0; i < CHUNK; i += VB_N) {
                 vb xv = vb_load(x + i);
                 vi start = vi_load((const int32_t *)(x + l.start) + i / 4);
                 for (int r = 0; r < NR; r++) {
                     vi s = dot(start, vb_load(w.u[r].q + i), xv, wide);
-                    sum[r] = vf_fma(vf_from_vi(s), vf_spread(w.u[r].scale + i / group, group),
-                                    sum[r]);
+                    sum[r] = vf_fma(vf_from_vi(s), vf_spread(scale[r], i / group, group), sum[r]);
                 }
             }
         }
@@ -215,7 +220,7 @@ SIMD void dot_lanes(const struct dot_tile *t, const int lanes, const int group, 
             sum[r] = vf_zero();
         first_weights(&w, t, n);
         for (long left = t->k; left > 0; left -= CHUNK, x += l.bytes) {
-            next_weights(&w, t, unpack, left);
+            next_weights(&w, unpack, left);
             const float *scale = (const float *)(x + l.scale), *add = (const float *)(x + l.sum);
             const int32_t *start = (const int32_t *)(x + l.start);
             const char *xq = x;
@@ -287,9 +292,27 @@ SIMD vf load_weights(const enum dtype type, const char *w, long i, int n)
     return vf_load(tmp);
 }
 
-/* `rows` rows of floats from t->rows_x[m] on with FLOAT_NR rows of weights. */
+/* `count` channels from k on. */
+SIMD void add_floats(vf sum[FLOAT_NR][FLOAT_MR], const char *const *w, const float *const *x,
+                     const enum dtype type, const int rows, long k, int count)
+{
+    vf xv[FLOAT_MR];
+    for (int i = 0; i < rows; i++)
+        xv[i] = count == VF_N ? vf_load(x[i] + k) : vf_load_n(x[i] + k, count);
+    for (int r = 0; r < FLOAT_NR; r++) {
+        vf wv = load_weights(type, w[r], k, count);
+        for (int i = 0; i < rows; i++)
+            sum[r][i] = vf_fma(wv, xv[i], sum[r][i]);
+    }
+}
+
+/* `rows` rows of activations from number m on. */
 SIMD void dot_floats(const struct dot_tile *t, const enum dtype type, const int rows, int m)
 {
+    const long n_k = t->k / VF_N * VF_N, ahead = FLOAT_NR * t->w_row;
+    const float *x[FLOAT_MR];
+    for (int i = 0; i < rows; i++)
+        x[i] = t->floats[m + i];
     for (long n = 0; n < t->n; n += FLOAT_NR) {
         vf sum[FLOAT_NR][FLOAT_MR];
         const char *w[FLOAT_NR];
@@ -298,18 +321,13 @@ SIMD void dot_floats(const struct dot_tile *t, const enum dtype type, const int 
             for (int i = 0; i < rows; i++)
                 sum[r][i] = vf_zero();
         }
-        for (long k = 0; k < t->k; k += VF_N) {
-            int count = t->k - k < VF_N ? (int)(t->k - k) : VF_N;
-            vf x[FLOAT_MR];
-            for (int i = 0; i < rows; i++)
-                x[i] = count == VF_N ? vf_load(t->floats[m + i] + k)
-                                     : vf_load_n(t->floats[m + i] + k, count);
-            for (int r = 0; r < FLOAT_NR; r++) {
-                vf wv = load_weights(type, w[r], k, count);
-                for (int i = 0; i < rows; i++)
-                    sum[r][i] = vf_fma(wv, x[i], sum[r][i]);
-            }
+        for (long k = 0; k < n_k; k += VF_N) {
+            for (int r = 0; r < FLOAT_NR; r++)
+                __builtin_prefetch(w[r] + ahead + k * (type == DTYPE_F32 ? 4 : 2));
+            add_floats(sum, w, x, type, rows, k, VF_N);
         }
+        if (n_k < t->k)
+            add_floats(sum, w, x, type, rows, n_k, (int)(t->k - n_k));
         for (int r = 0; r < FLOAT_NR && n + r < t->n; r++)
             for (int i = 0; i < rows; i++)
                 t->sums[(m + i) * t->lds + n + r] = vf_sum(sum[r][i]);

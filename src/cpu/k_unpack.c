@@ -3,24 +3,41 @@
 
 #include "tensor/blocks.h"
 
+/* Vectors of the compiler's own: what loops over bytes become is not left to chance. They are never
+ * passed to functions, which would differ with the instruction set. */
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+typedef uint8_t bytes32 __attribute__((vector_size(32)));
+typedef uint64_t longs2 __attribute__((vector_size(16)));
+
 /* Sixteen bytes at p: the low nibbles, then the high ones. */
-SIMD void nibbles16(const unsigned char *restrict p, uint8_t *restrict q)
+SIMD void nibbles16(const unsigned char *p, uint8_t *q)
 {
-    for (int i = 0; i < 16; i++) {
-        q[i] = p[i] & 15;
-        q[i + 16] = p[i] >> 4;
-    }
+    bytes16 x, low, high;
+    memcpy(&x, p, sizeof(x));
+    low = x & 15;
+    high = x >> 4;
+    memcpy(q, &low, sizeof(low));
+    memcpy(q + 16, &high, sizeof(high));
 }
 
 /* The fifth bits of 32 elements, added as 16. */
-SIMD void add_fifth(uint32_t bits, uint8_t *restrict q)
+SIMD void add_fifth(const unsigned char *p, uint8_t *q)
 {
-    static const uint8_t mask[8] = {1, 2, 4, 8, 16, 32, 64, 128};
-    uint8_t byte[32];
-    for (int i = 0; i < 32; i++)
-        byte[i] = (uint8_t)(bits >> i / 8 * 8);
-    for (int i = 0; i < 32; i++)
-        q[i] = (uint8_t)(q[i] | (byte[i] & mask[i % 8] ? 16 : 0));
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    for (int i = 0; i < 4; i++) {
+        uint64_t x, bits = p[i] * ones & UINT64_C(0x8040201008040201); /* bit j in byte j */
+        memcpy(&x, q + 8 * i, sizeof(x));
+        x |= (bits + 0x7f * ones) >> 3 & 0x10 * ones;
+        memcpy(q + 8 * i, &x, sizeof(x));
+    }
+}
+
+/* scale[i] = d * (p[i] - bias) for i < n, 8 or 16; p has 16 bytes. */
+SIMD void scales(float *scale, const void *p, int n, float d, float bias)
+{
+    for (int i = 0; i < n; i += VF_N)
+        vf_store(scale + i,
+                 vf_mul(vf_set1(d), vf_sub(vf_load_i8((const int8_t *)p + i), vf_set1(bias))));
 }
 
 /* The types of 32 elements and 4 or 5 bits. */
@@ -28,46 +45,45 @@ SIMD void unpack_45(const unsigned char *p, long n, struct unpacked *u, const bo
                     const bool five)
 {
     for (long g = 0; g < n / 32; g++) {
-        uint32_t fifth;
         u->scale[g] = simd_half(p);
         if (has_min)
             u->offset[g] = simd_half(p + 2);
         p += has_min ? 4 : 2;
-        memcpy(&fifth, p, sizeof(fifth));
-        p += five ? 4 : 0;
-        nibbles16(p, u->q + 32 * g);
+        nibbles16(p + (five ? 4 : 0), u->q + 32 * g);
         if (five)
-            add_fifth(fifth, u->q + 32 * g);
-        p += 16;
+            add_fifth(p, u->q + 32 * g);
+        p += five ? 20 : 16;
     }
 }
 
-static void unpack_q4_0(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_q4_0(const unsigned char *p, long n, struct unpacked *u)
 {
     unpack_45(p, n, u, false, false);
 }
 
-static void unpack_q4_1(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_q4_1(const unsigned char *p, long n, struct unpacked *u)
 {
     unpack_45(p, n, u, true, false);
 }
 
-static void unpack_q5_0(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_q5_0(const unsigned char *p, long n, struct unpacked *u)
 {
     unpack_45(p, n, u, false, true);
 }
 
-static void unpack_q5_1(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_q5_1(const unsigned char *p, long n, struct unpacked *u)
 {
     unpack_45(p, n, u, true, true);
 }
 
-static void unpack_q8_0(const unsigned char *restrict p, long n, struct unpacked *restrict u)
+SIMD void unpack_q8_0(const unsigned char *p, long n, struct unpacked *u)
 {
     for (long g = 0; g < n / 32; g++, p += 34) {
+        bytes32 x;
         u->scale[g] = simd_half(p);
-        for (int i = 0; i < 32; i++)
-            u->q[32 * g + i] = (uint8_t)(p[2 + i] ^ VB_BIAS);
+        memcpy(&x, p + 2, sizeof(x));
+        x ^= VB_BIAS;
+        memcpy(u->q + 32 * g, &x, sizeof(x));
     }
 }
 
@@ -77,175 +93,177 @@ SIMD void scales_45_k(const unsigned char *p, struct unpacked *u)
     const uint64_t six = UINT64_C(0x3f3f3f3f), four = UINT64_C(0x0f0f0f0f);
     const uint64_t two = UINT64_C(0x03030303);
     uint32_t a, b, c;
-    uint8_t scale[8], min[8];
-    float d = simd_half(p), dmin = -simd_half(p + 2);
     memcpy(&a, p + 4, sizeof(a));
     memcpy(&b, p + 8, sizeof(b));
     memcpy(&c, p + 12, sizeof(c));
-    uint64_t scales = (a & six) | ((c & four) | (a >> 6 & two) << 4) << 32;
-    uint64_t mins = (b & six) | ((c >> 4 & four) | (b >> 6 & two) << 4) << 32;
-    memcpy(scale, &scales, sizeof(scale));
-    memcpy(min, &mins, sizeof(min));
-    for (int i = 0; i < 8; i++) {
-        u->scale[i] = d * (float)scale[i];
-        u->offset[i] = dmin * (float)min[i];
+    longs2 scale = {(a & six) | ((c & four) | (a >> 6 & two) << 4) << 32};
+    longs2 min = {(b & six) | ((c >> 4 & four) | (b >> 6 & two) << 4) << 32};
+    scales(u->scale, &scale, 8, simd_half(p), 0);
+    scales(u->offset, &min, 8, -simd_half(p + 2), 0);
+}
+
+SIMD void unpack_q4_k(const unsigned char *p, long n, struct unpacked *u)
+{
+    (void)n;
+    scales_45_k(p, u);
+    for (int i = 0; i < 4; i++) {
+        bytes32 x, low, high;
+        memcpy(&x, p + 16 + 32 * i, sizeof(x));
+        low = x & 15;
+        high = x >> 4;
+        memcpy(u->q + 64 * i, &low, sizeof(low));
+        memcpy(u->q + 64 * i + 32, &high, sizeof(high));
     }
 }
 
-static void unpack_q4_k(const unsigned char *restrict p, long n, struct unpacked *restrict u)
+SIMD void unpack_q5_k(const unsigned char *p, long n, struct unpacked *u)
 {
+    bytes32 fifth;
     (void)n;
     scales_45_k(p, u);
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 32; j++) {
-            u->q[64 * i + j] = p[16 + 32 * i + j] & 15;
-            u->q[64 * i + 32 + j] = p[16 + 32 * i + j] >> 4;
-        }
+    memcpy(&fifth, p + 16, sizeof(fifth));
+    for (int i = 0; i < 4; i++, fifth >>= 2) {
+        bytes32 x, low, high;
+        memcpy(&x, p + 48 + 32 * i, sizeof(x));
+        low = (x & 15) | ((fifth & 1) << 4);
+        high = (x >> 4) | ((fifth & 2) << 3);
+        memcpy(u->q + 64 * i, &low, sizeof(low));
+        memcpy(u->q + 64 * i + 32, &high, sizeof(high));
+    }
 }
 
-static void unpack_q5_k(const unsigned char *restrict p, long n, struct unpacked *restrict u)
+SIMD void unpack_q6_k(const unsigned char *p, long n, struct unpacked *u)
 {
-    const unsigned char *fifth = p + 16, *low = p + 48;
     (void)n;
-    scales_45_k(p, u);
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 32; j++) {
-            unsigned char two = (unsigned char)(fifth[j] >> 2 * i);
-            u->q[64 * i + j] = (uint8_t)((low[32 * i + j] & 15) | (two & 1) << 4);
-            u->q[64 * i + 32 + j] = (uint8_t)(low[32 * i + j] >> 4 | (two & 2) << 3);
-        }
-}
-
-static void unpack_q6_k(const unsigned char *restrict p, long n, struct unpacked *restrict u)
-{
-    float d = simd_half(p + 208);
-    (void)n;
-    for (int i = 0; i < 16; i++)
-        u->scale[i] = d * (float)(int8_t)p[192 + i];
+    scales(u->scale, p + 192, 16, simd_half(p + 208), 0);
     for (int h = 0; h < 2; h++) {
-        const unsigned char *low = p + 64 * h, *high = p + 128 + 32 * h;
-        uint8_t *q = u->q + 128 * h;
-        for (int j = 0; j < 32; j++) {
-            q[j] = (uint8_t)((low[j] & 15) | (high[j] & 3) << 4);
-            q[32 + j] = (uint8_t)((low[32 + j] & 15) | (high[j] & 12) << 2);
-            q[64 + j] = (uint8_t)(low[j] >> 4 | (high[j] & 48));
-            q[96 + j] = (uint8_t)(low[32 + j] >> 4 | (high[j] & 192) >> 2);
+        bytes32 x, y, high, q[4];
+        memcpy(&x, p + 64 * h, sizeof(x));
+        memcpy(&y, p + 64 * h + 32, sizeof(y));
+        memcpy(&high, p + 128 + 32 * h, sizeof(high));
+        q[0] = (x & 15) | ((high & 3) << 4);
+        q[1] = (y & 15) | ((high & 12) << 2);
+        q[2] = (x >> 4) | (high & 48);
+        q[3] = (y >> 4) | ((high & 192) >> 2);
+        memcpy(u->q + 128 * h, q, sizeof(q));
+    }
+}
+
+SIMD void unpack_q2_k(const unsigned char *p, long n, struct unpacked *u)
+{
+    uint8_t scale[32];
+    (void)n;
+    nibbles16(p, scale);
+    scales(u->scale, scale, 16, simd_half(p + 80), 0);
+    scales(u->offset, scale + 16, 16, -simd_half(p + 82), 0);
+    for (int h = 0; h < 2; h++) {
+        bytes32 x, q;
+        memcpy(&x, p + 16 + 32 * h, sizeof(x));
+        for (int i = 0; i < 4; i++, x >>= 2) {
+            q = x & 3;
+            memcpy(u->q + 128 * h + 32 * i, &q, sizeof(q));
         }
     }
 }
 
-static void unpack_q2_k(const unsigned char *restrict p, long n, struct unpacked *restrict u)
+SIMD void unpack_q3_k(const unsigned char *p, long n, struct unpacked *u)
 {
-    float d = simd_half(p + 80), dmin = -simd_half(p + 82);
+    const uint64_t four = UINT64_C(0x0f0f0f0f), two = UINT64_C(0x03030303);
+    uint32_t a, b, c;
+    bytes32 third;
     (void)n;
-    for (int i = 0; i < 16; i++) {
-        u->scale[i] = d * (float)(p[i] & 15);
-        u->offset[i] = dmin * (float)(p[i] >> 4);
+    memcpy(&a, p + 96, sizeof(a));
+    memcpy(&b, p + 100, sizeof(b));
+    memcpy(&c, p + 104, sizeof(c));
+    longs2 scale = {((a & four) | (c & two) << 4) | ((b & four) | (c >> 2 & two) << 4) << 32,
+                    ((a >> 4 & four) | (c >> 4 & two) << 4) |
+                        ((b >> 4 & four) | (c >> 6 & two) << 4) << 32};
+    scales(u->scale, &scale, 16, simd_half(p + 108), 32);
+    memcpy(&third, p, sizeof(third));
+    for (int h = 0; h < 2; h++) {
+        bytes32 x, q;
+        memcpy(&x, p + 32 + 32 * h, sizeof(x));
+        for (int i = 0; i < 4; i++) {
+            q = ((x >> 2 * i) & 3) | (((third >> (4 * h + i)) & 1) << 2);
+            memcpy(u->q + 128 * h + 32 * i, &q, sizeof(q));
+        }
     }
-    for (int h = 0; h < 2; h++)
-        for (int i = 0; i < 4; i++)
-            for (int j = 0; j < 32; j++)
-                u->q[128 * h + 32 * i + j] = p[16 + 32 * h + j] >> 2 * i & 3;
 }
 
-static void unpack_q3_k(const unsigned char *restrict p, long n, struct unpacked *restrict u)
-{
-    const unsigned char *scales = p + 96;
-    float d = simd_half(p + 108);
-    (void)n;
-    for (int i = 0; i < 16; i++) {
-        int low = scales[i % 8] >> (i < 8 ? 0 : 4) & 15;
-        int high = scales[8 + i % 4] >> 2 * (i / 4) & 3;
-        u->scale[i] = d * (float)((low | high << 4) - 32);
-    }
-    for (int h = 0; h < 2; h++)
-        for (int i = 0; i < 4; i++)
-            for (int j = 0; j < 32; j++) {
-                unsigned char third = (unsigned char)(p[j] >> (4 * h + i) & 1);
-                u->q[128 * h + 32 * i + j] = (uint8_t)((p[32 + 32 * h + j] >> 2 * i & 3) |
-                                                       third << 2);
-            }
-}
-
-/* Nibbles that stand for `levels`, with VB_BIAS or another bias added to these. */
-SIMD void look_up16(const uint8_t *levels, const unsigned char *restrict p, uint8_t *restrict q)
+/* Sixteen bytes at p: nibbles that stand for levels, `bias` above them. */
+SIMD void look_up16(const int8_t *levels, uint8_t bias, const unsigned char *p, uint8_t *q)
 {
     uint8_t index[32];
+    bytes16 biased;
+    memcpy(&biased, levels, sizeof(biased));
+    biased += bias;
     nibbles16(p, index);
-    simd_look_up(levels, index, q);
-    simd_look_up(levels, index + 16, q + 16);
+    simd_look_up((const uint8_t *)&biased, index, q);
+    simd_look_up((const uint8_t *)&biased, index + 16, q + 16);
 }
 
-static void iq4_levels(uint8_t *levels)
+SIMD void unpack_iq4_nl(const unsigned char *p, long n, struct unpacked *u)
 {
-    for (int i = 0; i < 16; i++)
-        levels[i] = (uint8_t)(block_levels[i] + VB_BIAS);
-}
-
-static void unpack_iq4_nl(const unsigned char *p, long n, struct unpacked *u)
-{
-    uint8_t levels[16];
-    iq4_levels(levels);
     for (long g = 0; g < n / 32; g++, p += 18) {
         u->scale[g] = simd_half(p);
-        look_up16(levels, p + 2, u->q + 32 * g);
+        look_up16(block_levels, VB_BIAS, p + 2, u->q + 32 * g);
     }
 }
 
-static void unpack_iq4_xs(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_iq4_xs(const unsigned char *p, long n, struct unpacked *u)
 {
-    uint8_t levels[16];
     float d = simd_half(p);
     unsigned high = p[2] | (unsigned)p[3] << 8;
     (void)n;
-    iq4_levels(levels);
     for (int i = 0; i < 8; i++) {
         unsigned scale = (p[4 + i / 2] >> i % 2 * 4 & 15U) | (high >> 2 * i & 3) << 4;
         u->scale[i] = d * (float)((int)scale - 32);
-        look_up16(levels, p + 8 + 16 * i, u->q + 32 * i);
+        look_up16(block_levels, VB_BIAS, p + 8 + 16 * i, u->q + 32 * i);
     }
 }
 
 #define E2M1_BIAS 12 /* the largest */
 
-static void unpack_mxfp4(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_mxfp4(const unsigned char *p, long n, struct unpacked *u)
 {
-    uint8_t levels[16];
-    for (int i = 0; i < 16; i++)
-        levels[i] = (uint8_t)(block_e2m1[i] + E2M1_BIAS);
     for (long g = 0; g < n / 32; g++, p += 17) {
         u->scale[g] = block_e8m0_half(p[0]);
-        look_up16(levels, p + 1, u->q + 32 * g);
+        look_up16(block_e2m1, E2M1_BIAS, p + 1, u->q + 32 * g);
     }
 }
 
-struct row {
-    struct unpack_format format;
-    unpack_fn *unpack;
-};
+#define FOR_EACH_TYPE(X)                                                                \
+    X(Q4_0, q4_0)                                                                       \
+    X(Q4_1, q4_1)                                                                       \
+    X(Q5_0, q5_0) X(Q5_1, q5_1) X(Q8_0, q8_0) X(Q2_K, q2_k) X(Q3_K, q3_k) X(Q4_K, q4_k) \
+        X(Q5_K, q5_k) X(Q6_K, q6_k) X(IQ4_NL, iq4_nl) X(IQ4_XS, iq4_xs) X(MXFP4, mxfp4)
 
-static const struct row rows[DTYPE_OTHER + 1] = {
-    [DTYPE_Q4_0] = {{32, 8, false, false}, unpack_q4_0},
-    [DTYPE_Q4_1] = {{32, 0, false, true}, unpack_q4_1},
-    [DTYPE_Q5_0] = {{32, 16, false, false}, unpack_q5_0},
-    [DTYPE_Q5_1] = {{32, 0, false, true}, unpack_q5_1},
-    [DTYPE_Q8_0] = {{32, VB_BIAS, true, false}, unpack_q8_0},
-    [DTYPE_Q2_K] = {{16, 0, false, true}, unpack_q2_k},
-    [DTYPE_Q3_K] = {{16, 4, false, false}, unpack_q3_k},
-    [DTYPE_Q4_K] = {{32, 0, false, true}, unpack_q4_k},
-    [DTYPE_Q5_K] = {{32, 0, false, true}, unpack_q5_k},
-    [DTYPE_Q6_K] = {{16, 32, false, false}, unpack_q6_k},
-    [DTYPE_IQ4_NL] = {{32, VB_BIAS, true, false}, unpack_iq4_nl},
-    [DTYPE_IQ4_XS] = {{32, VB_BIAS, true, false}, unpack_iq4_xs},
-    [DTYPE_MXFP4] = {{32, E2M1_BIAS, false, false}, unpack_mxfp4},
+#define ROWS(TYPE, type)                                                               \
+    static void rows_##type(const unsigned char *const *p, long n, struct unpacked *u) \
+    {                                                                                  \
+        for (int r = 0; r < UNPACK_ROWS; r++)                                          \
+            unpack_##type(p[r], n, u + r);                                             \
+    }
+FOR_EACH_TYPE(ROWS)
+
+static const struct unpack_format formats[DTYPE_OTHER + 1] = {
+    [DTYPE_Q4_0] = {32, 8, false, false},          [DTYPE_Q4_1] = {32, 0, false, true},
+    [DTYPE_Q5_0] = {32, 16, false, false},         [DTYPE_Q5_1] = {32, 0, false, true},
+    [DTYPE_Q8_0] = {32, VB_BIAS, true, false},     [DTYPE_Q2_K] = {16, 0, false, true},
+    [DTYPE_Q3_K] = {16, 4, false, false},          [DTYPE_Q4_K] = {32, 0, false, true},
+    [DTYPE_Q5_K] = {32, 0, false, true},           [DTYPE_Q6_K] = {16, 32, false, false},
+    [DTYPE_IQ4_NL] = {32, VB_BIAS, true, false},   [DTYPE_IQ4_XS] = {32, VB_BIAS, true, false},
+    [DTYPE_MXFP4] = {32, E2M1_BIAS, false, false},
 };
 
 struct unpack_format K(unpack_format)(enum dtype type)
 {
-    return rows[type].format;
+    return formats[type];
 }
 
 unpack_fn *K(unpacker)(enum dtype type)
 {
-    return rows[type].unpack;
+#define FUNCTION(TYPE, type) [DTYPE_##TYPE] = rows_##type,
+    static unpack_fn *const functions[DTYPE_OTHER + 1] = {FOR_EACH_TYPE(FUNCTION)};
+    return functions[type];
 }

@@ -192,15 +192,14 @@ SIMD vf vf_from_vi(vi a)
 {
     return _mm512_cvtepi32_ps((__m512i)a);
 }
-/* One float of p for each `group` bytes of a vector: 16, 32 or 64. */
-SIMD vf vf_spread(const float *p, const int group)
+/* From the floats of s on, number `first` and the next ones, each for `group` bytes of a vector: 16
+ * or
+ * 32. `first` is a constant where this is inlined. */
+SIMD vf vf_spread(const vf *s, const int first, const int group)
 {
-    __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(p));
-    if (group == 16)
-        return _mm512_permutexvar_ps(
-            _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3), x);
-    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1),
-                                 x);
+    __m512i which = group == 16 ? _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3)
+                                : _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+    return _mm512_permutexvar_ps(_mm512_add_epi32(which, _mm512_set1_epi32(first)), s[0]);
 }
 /* Rounds to nearest; -128 .. 127. */
 SIMD void vf_store_i8(int8_t *p, vf x)
@@ -517,11 +516,10 @@ SIMD vf vf_from_vi(vi a)
 {
     return _mm256_cvtepi32_ps(a);
 }
-SIMD vf vf_spread(const float *p, const int group)
+SIMD vf vf_spread(const vf *s, const int first, const int group)
 {
-    if (group == 16)
-        return _mm256_insertf128_ps(_mm256_set1_ps(p[0]), _mm_set1_ps(p[1]), 1);
-    return _mm256_set1_ps(p[0]);
+    int a = first % VF_N, b = group == 16 ? a + 1 : a;
+    return _mm256_permutevar8x32_ps(s[first / VF_N], _mm256_setr_epi32(a, a, a, a, b, b, b, b));
 }
 SIMD void vf_store_i8(int8_t *p, vf x)
 {
@@ -907,10 +905,10 @@ SIMD vf vf_from_vi(vi a)
 #endif
 
 #if !defined(__AVX2__) /* sets of four floats */
-SIMD vf vf_spread(const float *p, const int group)
+SIMD vf vf_spread(const vf *s, const int first, const int group)
 {
     (void)group;
-    return vf_set1(p[0]);
+    return vf_set1(s[first / VF_N][first % VF_N]);
 }
 SIMD float simd_half(const void *p)
 {
