@@ -139,7 +139,7 @@ SIMD void next_weights(struct weights *w, unpack_fn *unpack, long left)
 {
     long n = left < CHUNK ? left : CHUNK;
     for (long i = 0; i < NR * w->bytes; i += 64)
-        __builtin_prefetch(w->ahead + i);
+        __builtin_prefetch(w->ahead + i, 0, 2);
     w->ahead += NR * w->bytes;
     if (n < CHUNK)
         memset(w->u, 0, sizeof(w->u));

@@ -121,6 +121,27 @@ struct dot_pack {
     char *dst; /* dot_packed() bytes */
 };
 
+/* A query for a quantised cache; see k_attend.c. */
+#define ATTEND_MAX_D 512
+struct attend_query {
+    float scale[ATTEND_MAX_D / 32];
+    int32_t start[ATTEND_MAX_D / 32], start_low[ATTEND_MAX_D / 32];
+    int8_t high[ATTEND_MAX_D], low[ATTEND_MAX_D];
+};
+
+/* Queries against one head of a block of the cache. attend_scores: s[query][0 .. KV_BLOCK) = q k,
+ * whatever lies in slots not written yet; attend_values: o[query] += the sum over n_token tokens of
+ * s[query][token] * v[token], d rounded up to 16, or to 32 where quantised. */
+struct attend_tile {
+    enum dtype type;
+    const char *block; /* the head's keys or values */
+    int d, n_q, n_token;
+    const float *const *floats;         /* [n_q] rows of d, for f32 and f16 */
+    const struct attend_query *queries; /* [n_q], for others */
+    float *s, *o;
+    long lds, ldo;
+};
+
 /* out = sums + bias + residual, in the type of the activations (f32 or bf16). */
 struct finish_tile {
     const float *sums; /* row stride lds */
@@ -177,6 +198,11 @@ struct kernels {
     void (*dot_pack)(const struct dot_pack *p, long begin, long end); /* 256 channels each */
     int (*dot_lanes)(enum dtype type, int rows);                      /* rows <= width */
     long (*dot_packed)(enum dtype type, int lanes, long k);           /* bytes */
+    void (*attend_query)(enum dtype type, const float *x, int d, struct attend_query *q);
+    void (*attend_scores)(const struct attend_tile *t);
+    void (*attend_values)(const struct attend_tile *t);
+    /* s = cap * tanh(s * scale / cap); n is a multiple of the width. */
+    void (*attend_cap)(float *s, long n, float scale, float cap);
     void (*finish)(const struct finish_tile *f);
     void (*to_f32)(enum dtype type, const void *src, float *dst, long n);
     void (*from_f32)(enum dtype type, const float *src, void *dst, long n); /* f32, f16, bf16 */

@@ -180,6 +180,23 @@ SIMD vi vi_load(const int32_t *p)
 {
     return (vi)_mm512_loadu_si512(p);
 }
+SIMD vi vi_set1(int32_t x)
+{
+    return _mm512_set1_epi32(x);
+}
+/* Bytes of x + 128 as vi_dot_wide() wants x; the low and the high nibbles. */
+SIMD vb vb_wide(vb x)
+{
+    return x;
+}
+SIMD vb vb_low(vb x)
+{
+    return _mm512_and_si512(x, _mm512_set1_epi8(15));
+}
+SIMD vb vb_high(vb x)
+{
+    return vb_low(_mm512_srli_epi16(x, 4));
+}
 SIMD vi vi_dot(vi acc, vb w, vb x)
 {
     return (vi)_mm512_dpbusd_epi32((__m512i)acc, w, x);
@@ -503,6 +520,22 @@ SIMD vi vi_load(const int32_t *p)
 {
     return _mm256_loadu_si256((const void *)p);
 }
+SIMD vi vi_set1(int32_t x)
+{
+    return _mm256_set1_epi32(x);
+}
+SIMD vb vb_wide(vb x)
+{
+    return _mm256_xor_si256(x, _mm256_set1_epi8(-128));
+}
+SIMD vb vb_low(vb x)
+{
+    return _mm256_and_si256(x, _mm256_set1_epi8(15));
+}
+SIMD vb vb_high(vb x)
+{
+    return vb_low(_mm256_srli_epi16(x, 4));
+}
 SIMD vi vi_dot(vi acc, vb w, vb x)
 {
     __m256i pairs = _mm256_maddubs_epi16(w, x);
@@ -708,6 +741,22 @@ SIMD vi vi_load(const int32_t *p)
 {
     return vld1q_s32(p);
 }
+SIMD vi vi_set1(int32_t x)
+{
+    return vdupq_n_s32(x);
+}
+SIMD vb vb_wide(vb x)
+{
+    return veorq_s8(x, vdupq_n_s8(-128));
+}
+SIMD vb vb_low(vb x)
+{
+    return vandq_s8(x, vdupq_n_s8(15));
+}
+SIMD vb vb_high(vb x)
+{
+    return vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(x), 4));
+}
 SIMD vi vi_dot(vi acc, vb w, vb x)
 {
 #if defined(__ARM_FEATURE_DOTPROD)
@@ -875,6 +924,22 @@ SIMD vi vi_load(const int32_t *p)
     vi x;
     memcpy(&x, p, sizeof(x));
     return x;
+}
+SIMD vi vi_set1(int32_t x)
+{
+    return (vi){x, x, x, x};
+}
+SIMD vb vb_wide(vb x)
+{
+    return x ^ -128;
+}
+SIMD vb vb_low(vb x)
+{
+    return x & 15;
+}
+SIMD vb vb_high(vb x)
+{
+    return (x >> 4) & 15;
 }
 SIMD vi vi_dot(vi acc, vb w, vb x)
 {
