@@ -135,7 +135,7 @@ SIMD void first_weights(struct weights *w, const struct dot_tile *t, long n)
 }
 
 /* The next chunk of all rows. */
-SIMD void next_weights(struct weights *w, unpack_fn *unpack, long left)
+SIMD void next_weights(struct weights *w, unpack_rows_fn *unpack, long left)
 {
     long n = left < CHUNK ? left : CHUNK;
     for (long i = 0; i < NR * w->bytes; i += 64)
@@ -158,7 +158,7 @@ SIMD void dot_one(const struct dot_tile *t, const int group, const bool wide, co
 {
     const struct layout l = layout_of(1, group);
     const int n_scale = (CHUNK / group + VF_N - 1) / VF_N;
-    unpack_fn *unpack = K(unpacker)(t->type);
+    unpack_rows_fn *unpack = K(rows_unpacker)(t->type);
     struct weights w;
     memset(w.u, 0, sizeof(w.u));
     for (long n = 0; n < t->n; n += NR) {
@@ -210,7 +210,7 @@ SIMD void dot_lanes(const struct dot_tile *t, const int lanes, const int group, 
 {
     const struct layout l = layout_of(lanes, group);
     const int unit = VB_N / lanes, steps = group / unit;
-    unpack_fn *unpack = K(unpacker)(t->type);
+    unpack_rows_fn *unpack = K(rows_unpacker)(t->type);
     struct weights w;
     memset(w.u, 0, sizeof(w.u));
     for (long n = 0; n < t->n; n += NR) {

@@ -235,16 +235,21 @@ SIMD void unpack_mxfp4(const unsigned char *p, long n, struct unpacked *u)
 #define FOR_EACH_TYPE(X)                                                                \
     X(Q4_0, q4_0)                                                                       \
     X(Q4_1, q4_1)                                                                       \
-    X(Q5_0, q5_0) X(Q5_1, q5_1) X(Q8_0, q8_0) X(Q2_K, q2_k) X(Q3_K, q3_k) X(Q4_K, q4_k) \
-        X(Q5_K, q5_k) X(Q6_K, q6_k) X(IQ4_NL, iq4_nl) X(IQ4_XS, iq4_xs) X(MXFP4, mxfp4)
+    X(Q5_0, q5_0)                                                                       \
+    X(Q5_1, q5_1) X(Q8_0, q8_0) X(Q2_K, q2_k) X(Q3_K, q3_k) X(Q4_K, q4_k) X(Q5_K, q5_k) \
+        X(Q6_K, q6_k) X(IQ4_NL, iq4_nl) X(IQ4_XS, iq4_xs) X(MXFP4, mxfp4)
 
-#define ROWS(TYPE, type)                                                               \
+#define FUNCTIONS(TYPE, type)                                                          \
+    static void one_##type(const unsigned char *p, long n, struct unpacked *u)         \
+    {                                                                                  \
+        unpack_##type(p, n, u);                                                        \
+    }                                                                                  \
     static void rows_##type(const unsigned char *const *p, long n, struct unpacked *u) \
     {                                                                                  \
         for (int r = 0; r < UNPACK_ROWS; r++)                                          \
             unpack_##type(p[r], n, u + r);                                             \
     }
-FOR_EACH_TYPE(ROWS)
+FOR_EACH_TYPE(FUNCTIONS)
 
 static const struct unpack_format formats[DTYPE_OTHER + 1] = {
     [DTYPE_Q4_0] = {32, 8, false, false},          [DTYPE_Q4_1] = {32, 0, false, true},
@@ -263,7 +268,14 @@ struct unpack_format K(unpack_format)(enum dtype type)
 
 unpack_fn *K(unpacker)(enum dtype type)
 {
-#define FUNCTION(TYPE, type) [DTYPE_##TYPE] = rows_##type,
-    static unpack_fn *const functions[DTYPE_OTHER + 1] = {FOR_EACH_TYPE(FUNCTION)};
+#define ONE(TYPE, type) [DTYPE_##TYPE] = one_##type,
+    static unpack_fn *const functions[DTYPE_OTHER + 1] = {FOR_EACH_TYPE(ONE)};
+    return functions[type];
+}
+
+unpack_rows_fn *K(rows_unpacker)(enum dtype type)
+{
+#define ROWS(TYPE, type) [DTYPE_##TYPE] = rows_##type,
+    static unpack_rows_fn *const functions[DTYPE_OTHER + 1] = {FOR_EACH_TYPE(ROWS)};
     return functions[type];
 }

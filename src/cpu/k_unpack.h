@@ -26,10 +26,13 @@ struct unpack_format {
 };
 struct unpack_format K(unpack_format)(enum dtype type);
 
-/* n elements, whole blocks, 1 .. UNPACK_MAX, of each of UNPACK_ROWS rows; what lies behind them in
- * `u` is left alone. */
-#define UNPACK_ROWS 4
-typedef void unpack_fn(const unsigned char *const *p, long n, struct unpacked *u);
+/* n elements, whole blocks, 1 .. UNPACK_MAX; what lies behind them in `u` is left alone. */
+typedef void unpack_fn(const unsigned char *p, long n, struct unpacked *u);
 unpack_fn *K(unpacker)(enum dtype type);
+
+/* The same of each of UNPACK_ROWS rows. */
+#define UNPACK_ROWS 4
+typedef void unpack_rows_fn(const unsigned char *const *p, long n, struct unpacked *u);
+unpack_rows_fn *K(rows_unpacker)(enum dtype type);
 
 #endif
