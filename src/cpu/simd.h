@@ -182,7 +182,7 @@ SIMD vi vi_load(const int32_t *p)
 }
 SIMD vi vi_set1(int32_t x)
 {
-    return _mm512_set1_epi32(x);
+    return (vi)_mm512_set1_epi32(x);
 }
 /* Bytes of x + 128 as vi_dot_wide() wants x; the low and the high nibbles. */
 SIMD vb vb_wide(vb x)
@@ -522,7 +522,7 @@ SIMD vi vi_load(const int32_t *p)
 }
 SIMD vi vi_set1(int32_t x)
 {
-    return _mm256_set1_epi32(x);
+    return (vi)_mm256_set1_epi32(x);
 }
 SIMD vb vb_wide(vb x)
 {
