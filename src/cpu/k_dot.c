@@ -292,15 +292,21 @@ SIMD vf load_weights(const enum dtype type, const char *w, long i, int n)
     return vf_load(tmp);
 }
 
+/* Rows of a tile of floats. */
+struct float_rows {
+    const char *w[FLOAT_NR];
+    const float *x[FLOAT_MR];
+};
+
 /* `count` channels from k on. */
-SIMD void add_floats(vf sum[FLOAT_NR][FLOAT_MR], const char *const *w, const float *const *x,
-                     const enum dtype type, const int rows, long k, int count)
+SIMD void add_floats(vf sum[FLOAT_NR][FLOAT_MR], const struct float_rows *f, const enum dtype type,
+                     const int rows, long k, int count)
 {
     vf xv[FLOAT_MR];
     for (int i = 0; i < rows; i++)
-        xv[i] = count == VF_N ? vf_load(x[i] + k) : vf_load_n(x[i] + k, count);
+        xv[i] = count == VF_N ? vf_load(f->x[i] + k) : vf_load_n(f->x[i] + k, count);
     for (int r = 0; r < FLOAT_NR; r++) {
-        vf wv = load_weights(type, w[r], k, count);
+        vf wv = load_weights(type, f->w[r], k, count);
         for (int i = 0; i < rows; i++)
             sum[r][i] = vf_fma(wv, xv[i], sum[r][i]);
     }
@@ -310,24 +316,23 @@ SIMD void add_floats(vf sum[FLOAT_NR][FLOAT_MR], const char *const *w, const flo
 SIMD void dot_floats(const struct dot_tile *t, const enum dtype type, const int rows, int m)
 {
     const long n_k = t->k / VF_N * VF_N, ahead = FLOAT_NR * t->w_row;
-    const float *x[FLOAT_MR];
+    struct float_rows f;
     for (int i = 0; i < rows; i++)
-        x[i] = t->floats[m + i];
+        f.x[i] = t->floats[m + i];
     for (long n = 0; n < t->n; n += FLOAT_NR) {
         vf sum[FLOAT_NR][FLOAT_MR];
-        const char *w[FLOAT_NR];
         for (int r = 0; r < FLOAT_NR; r++) {
-            w[r] = t->w + (n + r < t->n ? n + r : t->n - 1) * t->w_row;
+            f.w[r] = t->w + (n + r < t->n ? n + r : t->n - 1) * t->w_row;
             for (int i = 0; i < rows; i++)
                 sum[r][i] = vf_zero();
         }
         for (long k = 0; k < n_k; k += VF_N) {
             for (int r = 0; r < FLOAT_NR; r++)
-                __builtin_prefetch(w[r] + ahead + k * (type == DTYPE_F32 ? 4 : 2));
-            add_floats(sum, w, x, type, rows, k, VF_N);
+                __builtin_prefetch(f.w[r] + ahead + k * (type == DTYPE_F32 ? 4 : 2));
+            add_floats(sum, &f, type, rows, k, VF_N);
         }
         if (n_k < t->k)
-            add_floats(sum, w, x, type, rows, n_k, (int)(t->k - n_k));
+            add_floats(sum, &f, type, rows, n_k, (int)(t->k - n_k));
         for (int r = 0; r < FLOAT_NR && n + r < t->n; r++)
             for (int i = 0; i < rows; i++)
                 t->sums[(m + i) * t->lds + n + r] = vf_sum(sum[r][i]);
