@@ -85,8 +85,8 @@ struct jv jinja_replace(struct jinja_vm *vm, struct jv s, const struct jv from_t
     const char *p = s.u.str->p, *end = p + s.u.str->n;
     struct buf b;
     jv_buf_init(vm, &b);
-    while (most && p <= end && jv_step(vm, 1)) {
-        const char *at = memmem(p, (size_t)(end - p), from->p, from->n);
+    while (most && p <= end && !buf_failed(&b) && jv_step(vm, 1)) {
+        const char *at = from->n ? memmem(p, (size_t)(end - p), from->p, from->n) : p;
         if (!at)
             break;
         size_t keep = 0; /* with nothing to find, one character follows each insertion */
