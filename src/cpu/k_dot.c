@@ -154,7 +154,8 @@ SIMD vi dot(vi acc, vb w, vb x, const bool wide)
 }
 
 /* One row of activations. */
-SIMD void dot_one(const struct dot_tile *t, const int group, const bool wide, const bool offset)
+SIMD_VARIANT void dot_one(const struct dot_tile *t, const int group, const bool wide,
+                          const bool offset)
 {
     const struct layout l = layout_of(1, group);
     const int n_scale = (CHUNK / group + VF_N - 1) / VF_N;
@@ -205,8 +206,8 @@ SIMD void add_lanes(const struct dot_tile *t, vf sum, long n, const int lanes)
     }
 }
 
-SIMD void dot_lanes(const struct dot_tile *t, const int lanes, const int group, const bool wide,
-                    const bool offset)
+SIMD_VARIANT void dot_lanes(const struct dot_tile *t, const int lanes, const int group,
+                            const bool wide, const bool offset)
 {
     const struct layout l = layout_of(lanes, group);
     const int unit = VB_N / lanes, steps = group / unit;
@@ -313,7 +314,7 @@ SIMD void add_floats(vf sum[FLOAT_NR][FLOAT_MR], const struct float_rows *f, con
 }
 
 /* `rows` rows of activations from number m on. */
-SIMD void dot_floats(const struct dot_tile *t, const enum dtype type, const int rows, int m)
+SIMD_VARIANT void dot_floats(const struct dot_tile *t, const enum dtype type, const int rows, int m)
 {
     const long n_k = t->k / VF_N * VF_N, ahead = FLOAT_NR * t->w_row;
     struct float_rows f;

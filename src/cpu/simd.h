@@ -25,6 +25,13 @@
 #define K(name)        K_PASTE(name, LAR_ISA)
 
 #define SIMD static inline __attribute__((always_inline))
+/* The same for a body that is made once for each combination of constants, where that pays: copies
+ * of scalar code, or of code that a sanitizer watches, take minutes to compile and gain nothing. */
+#if !defined(LAR_SANITIZED) && (defined(__AVX2__) || defined(__ARM_NEON))
+#define SIMD_VARIANT SIMD
+#else
+#define SIMD_VARIANT static __attribute__((noinline))
+#endif
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
