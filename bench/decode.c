@@ -114,7 +114,7 @@ int main(int argc, char **argv)
         return 1;
     }
     for (size_t i = 0; i < (size_t)o.megabytes << 20; i++)
-        memory[i] = (char)(i * 37 & 0x3f); /* scales that are numbers */
+        memory[i] = (char)((i * 37 & 0x3f) | 0x20); /* scales that are normal numbers */
     printf("backend,type,rows,read,product,of_read,tokens\n");
     for (int type = 0; dtype_is_float((enum dtype)type); type++)
         for (int i = 0; i < 5; i++)

@@ -141,8 +141,6 @@ SIMD void next_weights(struct weights *w, unpack_rows_fn *unpack, long left)
     for (long i = 0; i < NR * w->bytes; i += 64)
         __builtin_prefetch(w->ahead + i, 0, 2);
     w->ahead += NR * w->bytes;
-    if (n < CHUNK)
-        memset(w->u, 0, sizeof(w->u));
     unpack(w->row, n, w->u);
     for (int r = 0; r < NR; r++)
         w->row[r] += w->bytes;

@@ -5,31 +5,31 @@
 
 /* Vectors of the compiler's own: what loops over bytes become is not left to chance. They are never
  * passed to functions, which would differ with the instruction set. */
-typedef uint8_t bytes16 __attribute__((vector_size(16)));
 typedef uint8_t bytes32 __attribute__((vector_size(32)));
+typedef uint16_t halves16 __attribute__((vector_size(32)));
 typedef uint64_t longs2 __attribute__((vector_size(16)));
+typedef uint64_t longs4 __attribute__((vector_size(32)));
 
-/* Sixteen bytes at p: the low nibbles, then the high ones. */
-SIMD void nibbles16(const unsigned char *p, uint8_t *q)
+/* The low and the high nibbles of 16 bytes at p and 16 that are `stride` behind them. */
+SIMD void nibbles(const unsigned char *p, long stride, bytes32 *low, bytes32 *high)
 {
-    bytes16 x, low, high;
-    memcpy(&x, p, sizeof(x));
-    low = x & 15;
-    high = x >> 4;
-    memcpy(q, &low, sizeof(low));
-    memcpy(q + 16, &high, sizeof(high));
+    longs2 a, b;
+    memcpy(&a, p, sizeof(a));
+    memcpy(&b, p + stride, sizeof(b));
+    bytes32 x = (bytes32)(longs4){a[0], a[1], b[0], b[1]};
+    *low = x & 15;
+    *high = x >> 4;
 }
 
-/* The fifth bits of 32 elements, added as 16. */
-SIMD void add_fifth(const unsigned char *p, uint8_t *q)
+/* scale[i] = the float16 at p + i * stride, for eight i. */
+SIMD void halves(float *scale, const unsigned char *p, long stride)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    for (int i = 0; i < 4; i++) {
-        uint64_t x, bits = p[i] * ones & UINT64_C(0x8040201008040201); /* bit j in byte j */
-        memcpy(&x, q + 8 * i, sizeof(x));
-        x |= (bits + 0x7f * ones) >> 3 & 0x10 * ones;
-        memcpy(q + 8 * i, &x, sizeof(x));
-    }
+    uint16_t h[8];
+    for (int i = 0; i < 8; i++)
+        memcpy(&h[i], p + i * stride, sizeof(h[i]));
+    halves16 all = {h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7]};
+    for (int i = 0; i < 8; i += VF_N)
+        vf_store(scale + i, vf_load_f16((const char *)&all + 2 * i));
 }
 
 /* scale[i] = d * (p[i] - bias) for i < n, 8 or 16; p has 16 bytes. */
@@ -41,49 +41,59 @@ SIMD void scales(float *scale, const void *p, int n, float d, float bias)
 }
 
 /* The types of 32 elements and 4 or 5 bits. */
-SIMD void unpack_45(const unsigned char *p, long n, struct unpacked *u, const bool has_min,
-                    const bool five)
+SIMD void unpack_45(const unsigned char *p, struct unpacked *u, const bool has_min, const bool five)
 {
-    for (long g = 0; g < n / 32; g++) {
-        u->scale[g] = simd_half(p);
-        if (has_min)
-            u->offset[g] = simd_half(p + 2);
-        p += has_min ? 4 : 2;
-        nibbles16(p + (five ? 4 : 0), u->q + 32 * g);
-        if (five)
-            add_fifth(p, u->q + 32 * g);
-        p += five ? 20 : 16;
+    const long at = (has_min ? 4 : 2) + (five ? 4 : 0), bytes = at + 16;
+    halves(u->scale, p, bytes);
+    if (has_min)
+        halves(u->offset, p + 2, bytes);
+    for (int g = 0; g < 8; g += 2, p += 2 * bytes) {
+        bytes32 low, high;
+        nibbles(p + at, bytes, &low, &high);
+        if (five) {
+            uint32_t a, b;
+            bytes32 fifth;
+            memcpy(&a, p + at - 4, sizeof(a));
+            memcpy(&b, p + at - 4 + bytes, sizeof(b));
+            simd_sixteens((a & 0xffff) | b << 16, &fifth);
+            low |= fifth;
+            simd_sixteens(a >> 16 | (b & 0xffff0000), &fifth);
+            high |= fifth;
+        }
+        simd_interleave(u->q + 32 * g, &low, &high);
     }
 }
 
-SIMD void unpack_q4_0(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_q4_0(const unsigned char *p, struct unpacked *u)
 {
-    unpack_45(p, n, u, false, false);
+    unpack_45(p, u, false, false);
 }
 
-SIMD void unpack_q4_1(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_q4_1(const unsigned char *p, struct unpacked *u)
 {
-    unpack_45(p, n, u, true, false);
+    unpack_45(p, u, true, false);
 }
 
-SIMD void unpack_q5_0(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_q5_0(const unsigned char *p, struct unpacked *u)
 {
-    unpack_45(p, n, u, false, true);
+    unpack_45(p, u, false, true);
 }
 
-SIMD void unpack_q5_1(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_q5_1(const unsigned char *p, struct unpacked *u)
 {
-    unpack_45(p, n, u, true, true);
+    unpack_45(p, u, true, true);
 }
 
-SIMD void unpack_q8_0(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_q8_0(const unsigned char *p, struct unpacked *u)
 {
-    for (long g = 0; g < n / 32; g++, p += 34) {
-        bytes32 x;
-        u->scale[g] = simd_half(p);
-        memcpy(&x, p + 2, sizeof(x));
-        x ^= VB_BIAS;
-        memcpy(u->q + 32 * g, &x, sizeof(x));
+    halves(u->scale, p, 34);
+    for (int g = 0; g < 8; g += 2, p += 68) {
+        bytes32 x[2];
+        memcpy(&x[0], p + 2, sizeof(x[0]));
+        memcpy(&x[1], p + 36, sizeof(x[1]));
+        x[0] ^= VB_BIAS;
+        x[1] ^= VB_BIAS;
+        simd_join(u->q + 32 * g, &x[0], &x[1]);
     }
 }
 
@@ -102,24 +112,21 @@ SIMD void scales_45_k(const unsigned char *p, struct unpacked *u)
     scales(u->offset, &min, 8, -simd_half(p + 2), 0);
 }
 
-SIMD void unpack_q4_k(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_q4_k(const unsigned char *p, struct unpacked *u)
 {
-    (void)n;
     scales_45_k(p, u);
     for (int i = 0; i < 4; i++) {
         bytes32 x, low, high;
         memcpy(&x, p + 16 + 32 * i, sizeof(x));
         low = x & 15;
         high = x >> 4;
-        memcpy(u->q + 64 * i, &low, sizeof(low));
-        memcpy(u->q + 64 * i + 32, &high, sizeof(high));
+        simd_join(u->q + 64 * i, &low, &high);
     }
 }
 
-SIMD void unpack_q5_k(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_q5_k(const unsigned char *p, struct unpacked *u)
 {
     bytes32 fifth;
-    (void)n;
     scales_45_k(p, u);
     memcpy(&fifth, p + 16, sizeof(fifth));
     for (int i = 0; i < 4; i++, fifth >>= 2) {
@@ -127,14 +134,12 @@ SIMD void unpack_q5_k(const unsigned char *p, long n, struct unpacked *u)
         memcpy(&x, p + 48 + 32 * i, sizeof(x));
         low = (x & 15) | ((fifth & 1) << 4);
         high = (x >> 4) | ((fifth & 2) << 3);
-        memcpy(u->q + 64 * i, &low, sizeof(low));
-        memcpy(u->q + 64 * i + 32, &high, sizeof(high));
+        simd_join(u->q + 64 * i, &low, &high);
     }
 }
 
-SIMD void unpack_q6_k(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_q6_k(const unsigned char *p, struct unpacked *u)
 {
-    (void)n;
     scales(u->scale, p + 192, 16, simd_half(p + 208), 0);
     for (int h = 0; h < 2; h++) {
         bytes32 x, y, high, q[4];
@@ -145,33 +150,34 @@ SIMD void unpack_q6_k(const unsigned char *p, long n, struct unpacked *u)
         q[1] = (y & 15) | ((high & 12) << 2);
         q[2] = (x >> 4) | (high & 48);
         q[3] = (y >> 4) | ((high & 192) >> 2);
-        memcpy(u->q + 128 * h, q, sizeof(q));
+        simd_join(u->q + 128 * h, &q[0], &q[1]);
+        simd_join(u->q + 128 * h + 64, &q[2], &q[3]);
     }
 }
 
-SIMD void unpack_q2_k(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_q2_k(const unsigned char *p, struct unpacked *u)
 {
-    uint8_t scale[32];
-    (void)n;
-    nibbles16(p, scale);
-    scales(u->scale, scale, 16, simd_half(p + 80), 0);
-    scales(u->offset, scale + 16, 16, -simd_half(p + 82), 0);
+    longs2 both;
+    memcpy(&both, p, sizeof(both));
+    const longs2 four = {UINT64_C(0x0f0f0f0f0f0f0f0f), UINT64_C(0x0f0f0f0f0f0f0f0f)};
+    longs2 scale = both & four, min = both >> 4 & four;
+    scales(u->scale, &scale, 16, simd_half(p + 80), 0);
+    scales(u->offset, &min, 16, -simd_half(p + 82), 0);
     for (int h = 0; h < 2; h++) {
-        bytes32 x, q;
+        bytes32 x, q[4];
         memcpy(&x, p + 16 + 32 * h, sizeof(x));
-        for (int i = 0; i < 4; i++, x >>= 2) {
-            q = x & 3;
-            memcpy(u->q + 128 * h + 32 * i, &q, sizeof(q));
-        }
+        for (int i = 0; i < 4; i++)
+            q[i] = x >> 2 * i & 3;
+        simd_join(u->q + 128 * h, &q[0], &q[1]);
+        simd_join(u->q + 128 * h + 64, &q[2], &q[3]);
     }
 }
 
-SIMD void unpack_q3_k(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_q3_k(const unsigned char *p, struct unpacked *u)
 {
     const uint64_t four = UINT64_C(0x0f0f0f0f), two = UINT64_C(0x03030303);
     uint32_t a, b, c;
     bytes32 third;
-    (void)n;
     memcpy(&a, p + 96, sizeof(a));
     memcpy(&b, p + 100, sizeof(b));
     memcpy(&c, p + 104, sizeof(c));
@@ -181,55 +187,60 @@ SIMD void unpack_q3_k(const unsigned char *p, long n, struct unpacked *u)
     scales(u->scale, &scale, 16, simd_half(p + 108), 32);
     memcpy(&third, p, sizeof(third));
     for (int h = 0; h < 2; h++) {
-        bytes32 x, q;
+        bytes32 x, q[4];
         memcpy(&x, p + 32 + 32 * h, sizeof(x));
-        for (int i = 0; i < 4; i++) {
-            q = ((x >> 2 * i) & 3) | (((third >> (4 * h + i)) & 1) << 2);
-            memcpy(u->q + 128 * h + 32 * i, &q, sizeof(q));
-        }
+        for (int i = 0; i < 4; i++)
+            q[i] = ((x >> 2 * i) & 3) | (((third >> (4 * h + i)) & 1) << 2);
+        simd_join(u->q + 128 * h, &q[0], &q[1]);
+        simd_join(u->q + 128 * h + 64, &q[2], &q[3]);
     }
 }
 
-/* Sixteen bytes at p: nibbles that stand for levels, `bias` above them. */
-SIMD void look_up16(const int8_t *levels, uint8_t bias, const unsigned char *p, uint8_t *q)
+/* 256 nibbles that stand for levels, `bias` above them: eight pieces of 16 bytes, `stride` apart.
+ */
+SIMD void look_up(const int8_t *levels, uint8_t bias, const unsigned char *p, long stride,
+                  struct unpacked *u)
 {
-    uint8_t index[32];
-    bytes16 biased;
-    memcpy(&biased, levels, sizeof(biased));
-    biased += bias;
-    nibbles16(p, index);
-    simd_look_up((const uint8_t *)&biased, index, q);
-    simd_look_up((const uint8_t *)&biased, index + 16, q + 16);
-}
-
-SIMD void unpack_iq4_nl(const unsigned char *p, long n, struct unpacked *u)
-{
-    for (long g = 0; g < n / 32; g++, p += 18) {
-        u->scale[g] = simd_half(p);
-        look_up16(block_levels, VB_BIAS, p + 2, u->q + 32 * g);
+    uint8_t biased[16];
+    for (int i = 0; i < 16; i++)
+        biased[i] = (uint8_t)(levels[i] + bias);
+    for (int g = 0; g < 8; g += 2) {
+        bytes32 low, high;
+        nibbles(p + g * stride, stride, &low, &high);
+        simd_look_up(biased, &low);
+        simd_look_up(biased, &high);
+        simd_interleave(u->q + 32 * g, &low, &high);
     }
 }
 
-SIMD void unpack_iq4_xs(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_iq4_nl(const unsigned char *p, struct unpacked *u)
 {
-    float d = simd_half(p);
-    unsigned high = p[2] | (unsigned)p[3] << 8;
-    (void)n;
-    for (int i = 0; i < 8; i++) {
-        unsigned scale = (p[4 + i / 2] >> i % 2 * 4 & 15U) | (high >> 2 * i & 3) << 4;
-        u->scale[i] = d * (float)((int)scale - 32);
-        look_up16(block_levels, VB_BIAS, p + 8 + 16 * i, u->q + 32 * i);
-    }
+    halves(u->scale, p, 18);
+    look_up(block_levels, VB_BIAS, p + 2, 18, u);
+}
+
+/* Six bits of a scale: four in a nibble, two in a pair of bits, brought to a byte each. */
+SIMD void unpack_iq4_xs(const unsigned char *p, struct unpacked *u)
+{
+    uint64_t low = p[4] | p[5] << 8 | p[6] << 16 | (uint64_t)p[7] << 24, high = p[2] | p[3] << 8;
+    low = (low | low << 16) & UINT64_C(0x0000ffff0000ffff);
+    low = (low | low << 8) & UINT64_C(0x00ff00ff00ff00ff);
+    low = (low | low << 4) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    high = (high | high << 24) & UINT64_C(0x000000ff000000ff);
+    high = (high | high << 12) & UINT64_C(0x000f000f000f000f);
+    high = (high | high << 6) & UINT64_C(0x0303030303030303);
+    longs2 scale = {low | high << 4};
+    scales(u->scale, &scale, 8, simd_half(p), 32);
+    look_up(block_levels, VB_BIAS, p + 8, 16, u);
 }
 
 #define E2M1_BIAS 12 /* the largest */
 
-SIMD void unpack_mxfp4(const unsigned char *p, long n, struct unpacked *u)
+SIMD void unpack_mxfp4(const unsigned char *p, struct unpacked *u)
 {
-    for (long g = 0; g < n / 32; g++, p += 17) {
-        u->scale[g] = block_e8m0_half(p[0]);
-        look_up16(block_e2m1, E2M1_BIAS, p + 1, u->q + 32 * g);
-    }
+    for (int g = 0; g < 8; g++)
+        u->scale[g] = block_e8m0_half(p[17 * g]);
+    look_up(block_e2m1, E2M1_BIAS, p + 1, 17, u);
 }
 
 #define FOR_EACH_TYPE(X) \
@@ -247,15 +258,29 @@ SIMD void unpack_mxfp4(const unsigned char *p, long n, struct unpacked *u)
     X(IQ4_XS, iq4_xs)    \
     X(MXFP4, mxfp4)
 
-#define FUNCTIONS(TYPE, type)                                                          \
-    static void one_##type(const unsigned char *p, long n, struct unpacked *u)         \
-    {                                                                                  \
-        unpack_##type(p, n, u);                                                        \
-    }                                                                                  \
-    static void rows_##type(const unsigned char *const *p, long n, struct unpacked *u) \
-    {                                                                                  \
-        for (int r = 0; r < UNPACK_ROWS; r++)                                          \
-            unpack_##type(p[r], n, u + r);                                             \
+/* A row's end that is shorter than a chunk, with zeros behind it. */
+struct piece {
+    unsigned char bytes[UNPACK_MAX * 2];
+};
+
+static const unsigned char *whole(enum dtype type, const unsigned char *p, long n,
+                                  struct piece *end)
+{
+    memset(end, 0, sizeof(*end));
+    return memcpy(end->bytes, p, dtype_row_size(type, n));
+}
+
+#define FUNCTIONS(TYPE, type)                                                                 \
+    static void one_##type(const unsigned char *p, long n, struct unpacked *u)                \
+    {                                                                                         \
+        struct piece end;                                                                     \
+        unpack_##type(n < UNPACK_MAX ? whole(DTYPE_##TYPE, p, n, &end) : p, u);               \
+    }                                                                                         \
+    static void rows_##type(const unsigned char *const *p, long n, struct unpacked *u)        \
+    {                                                                                         \
+        struct piece end;                                                                     \
+        for (int r = 0; r < UNPACK_ROWS; r++)                                                 \
+            unpack_##type(n < UNPACK_MAX ? whole(DTYPE_##TYPE, p[r], n, &end) : p[r], u + r); \
     }
 FOR_EACH_TYPE(FUNCTIONS)
 

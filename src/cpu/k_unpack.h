@@ -1,8 +1,6 @@
 /* k_unpack.h - 256 quantised weights as bytes, with a scale and an offset for each group.
  *
  *     element i = scale[i / group] * (q[i] - bias) + offset[i / group]
- *
- * The loops are plain C of a fixed length, which the compilers turn into vectors.
  */
 #ifndef LAR_CPU_K_UNPACK_H
 #define LAR_CPU_K_UNPACK_H
@@ -26,7 +24,8 @@ struct unpack_format {
 };
 struct unpack_format K(unpack_format)(enum dtype type);
 
-/* n elements, whole blocks, 1 .. UNPACK_MAX; what lies behind them in `u` is left alone. */
+/* n elements, whole blocks, 1 .. UNPACK_MAX; behind them come bytes with scales and offsets of 0
+ * where groups are blocks. */
 typedef void unpack_fn(const unsigned char *p, long n, struct unpacked *u);
 unpack_fn *K(unpacker)(enum dtype type);
 

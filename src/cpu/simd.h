@@ -230,11 +230,33 @@ SIMD void vf_store_i8(int8_t *p, vf x)
 {
     _mm_storeu_si128((void *)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x)));
 }
-/* q[i] = levels[index[i]], sixteen of them. */
-SIMD void simd_look_up(const uint8_t *levels, const uint8_t *index, uint8_t *q)
+/* Pieces of 64 bytes at q, from two of 32 or of four of 16, in stores as wide as the vectors that
+ * are loaded from there later: a load waits long for the parts of several stores.
+ *
+ *     simd_join()         low, high
+ *     simd_interleave()   low[0 .. 15], high[0 .. 15], low[16 .. 31], high[16 .. 31] */
+SIMD void simd_join(uint8_t *q, const void *low, const void *high)
 {
-    __m128i table = _mm_loadu_si128((const void *)levels);
-    _mm_storeu_si128((void *)q, _mm_shuffle_epi8(table, _mm_loadu_si128((const void *)index)));
+    __m512i x = _mm512_castsi256_si512(_mm256_loadu_si256(low));
+    _mm512_storeu_si512(q, _mm512_inserti64x4(x, _mm256_loadu_si256(high), 1));
+}
+SIMD void simd_interleave(uint8_t *q, const void *low, const void *high)
+{
+    __m512i a = _mm512_castsi256_si512(_mm256_loadu_si256(low));
+    __m512i b = _mm512_castsi256_si512(_mm256_loadu_si256(high));
+    __m512i which = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    _mm512_storeu_si512(q, _mm512_permutex2var_epi64(a, which, b));
+}
+/* Byte i of 32 is 16 where bit i is set, else 0. */
+SIMD void simd_sixteens(uint32_t bits, void *q)
+{
+    _mm256_storeu_si256(q, _mm256_maskz_set1_epi8(bits, 16));
+}
+/* x[i] = levels[x[i]], 32 of them; there are 16 levels. */
+SIMD void simd_look_up(const uint8_t *levels, void *x)
+{
+    __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)levels));
+    _mm256_storeu_si256(x, _mm256_shuffle_epi8(table, _mm256_loadu_si256(x)));
 }
 SIMD float simd_half(const void *p)
 {
@@ -567,10 +589,30 @@ SIMD void vf_store_i8(int8_t *p, vf x)
     __m128i w = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
     _mm_storel_epi64((void *)p, _mm_packs_epi16(w, w));
 }
-SIMD void simd_look_up(const uint8_t *levels, const uint8_t *index, uint8_t *q)
+SIMD void simd_join(uint8_t *q, const void *low, const void *high)
 {
-    __m128i table = _mm_loadu_si128((const void *)levels);
-    _mm_storeu_si128((void *)q, _mm_shuffle_epi8(table, _mm_loadu_si128((const void *)index)));
+    _mm256_storeu_si256((void *)q, _mm256_loadu_si256(low));
+    _mm256_storeu_si256((void *)(q + 32), _mm256_loadu_si256(high));
+}
+SIMD void simd_interleave(uint8_t *q, const void *low, const void *high)
+{
+    __m256i a = _mm256_loadu_si256(low), b = _mm256_loadu_si256(high);
+    _mm256_storeu_si256((void *)q, _mm256_permute2x128_si256(a, b, 0x20));
+    _mm256_storeu_si256((void *)(q + 32), _mm256_permute2x128_si256(a, b, 0x31));
+}
+SIMD void simd_sixteens(uint32_t bits, void *q)
+{
+    const __m256i byte = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202,
+                                            0x0303030303030303);
+    const __m256i bit = _mm256_set1_epi64x((int64_t)UINT64_C(0x8040201008040201));
+    __m256i x = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), byte);
+    x = _mm256_cmpeq_epi8(_mm256_and_si256(x, bit), bit);
+    _mm256_storeu_si256(q, _mm256_and_si256(x, _mm256_set1_epi8(16)));
+}
+SIMD void simd_look_up(const uint8_t *levels, void *x)
+{
+    __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)levels));
+    _mm256_storeu_si256(x, _mm256_shuffle_epi8(table, _mm256_loadu_si256(x)));
 }
 SIMD float simd_half(const void *p)
 {
@@ -788,9 +830,11 @@ SIMD void vf_store_i8(int8_t *p, vf x)
     int8x8_t b = vqmovn_s16(vcombine_s16(w, w));
     memcpy(p, &b, VF_N);
 }
-SIMD void simd_look_up(const uint8_t *levels, const uint8_t *index, uint8_t *q)
+SIMD void simd_look_up(const uint8_t *levels, void *x)
 {
-    vst1q_u8(q, vqtbl1q_u8(vld1q_u8(levels), vld1q_u8(index)));
+    uint8_t *q = x;
+    for (int i = 0; i < 32; i += 16)
+        vst1q_u8(q + i, vqtbl1q_u8(vld1q_u8(levels), vld1q_u8(q + i)));
 }
 
 #else /* generic */
@@ -965,10 +1009,11 @@ SIMD void vf_store_i8(int8_t *p, vf x)
     for (int i = 0; i < VF_N; i++)
         p[i] = (int8_t)(x[i] == x[i] ? x[i] : 0);
 }
-SIMD void simd_look_up(const uint8_t *levels, const uint8_t *index, uint8_t *q)
+SIMD void simd_look_up(const uint8_t *levels, void *x)
 {
-    for (int i = 0; i < 16; i++)
-        q[i] = levels[index[i]];
+    uint8_t *q = x;
+    for (int i = 0; i < 32; i++)
+        q[i] = levels[q[i]];
 }
 SIMD vf vf_from_vi(vi a)
 {
@@ -977,6 +1022,27 @@ SIMD vf vf_from_vi(vi a)
 #endif
 
 #if !defined(__AVX2__) /* sets of four floats */
+SIMD void simd_join(uint8_t *q, const void *low, const void *high)
+{
+    memcpy(q, low, 32);
+    memcpy(q + 32, high, 32);
+}
+SIMD void simd_interleave(uint8_t *q, const void *low, const void *high)
+{
+    for (int i = 0; i < 2; i++) {
+        memcpy(q + 32 * i, (const char *)low + 16 * i, 16);
+        memcpy(q + 32 * i + 16, (const char *)high + 16 * i, 16);
+    }
+}
+SIMD void simd_sixteens(uint32_t bits, void *q)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    for (int i = 0; i < 4; i++) {
+        uint64_t x = (bits >> 8 * i & 255) * ones & UINT64_C(0x8040201008040201);
+        x = (x + 0x7f * ones) >> 3 & 0x10 * ones; /* bit j in byte j, at any place, to 16 */
+        memcpy((char *)q + 8 * i, &x, sizeof(x));
+    }
+}
 SIMD vf vf_spread(const vf *s, const int first, const int group)
 {
     (void)group;
