@@ -249,6 +249,26 @@ LAR_API void lar_generate_init(struct lar_generate *g, const struct lar_text_mod
 LAR_API int lar_generate(struct lar_text_model *m, const struct lar_generate *g,
                          struct lar_generated *result, struct lar_error *e);
 
+/* ---- embeddings ---- */
+
+/* A model that makes vectors of texts (bert, nomic-bert): a GGUF file or a Hugging Face folder. It
+ * uses `lar` until it is closed. */
+struct lar_embedder;
+LAR_API int lar_embedder_open(struct lar_embedder **m, struct lar *lar, const char *path,
+                              struct lar_error *e);
+LAR_API void lar_embedder_close(struct lar_embedder *m); /* NULL is fine */
+LAR_API int lar_embedder_dimensions(const struct lar_embedder *m);
+
+/* Texts, and room for a vector of length 1 of each. */
+struct lar_embed {
+    const char *const *texts; /* [n] */
+    int n;
+    int dimensions; /* only so many of each vector, normalised again; 0: all */
+    float *vectors; /* [n, dimensions]: filled in */
+    int n_cut;      /* filled in: texts that were longer than the model's context, and cut */
+};
+LAR_API int lar_embed(struct lar_embedder *m, struct lar_embed *x, struct lar_error *e);
+
 #ifdef __cplusplus
 }
 #endif

@@ -11,6 +11,7 @@ struct backend;
 struct err;
 struct generator;
 struct image_model;
+struct text_embedder;
 struct text_model;
 
 struct lar {
@@ -28,6 +29,11 @@ struct lar_text_model {
     struct lar *lar; /* borrowed */
     struct text_model *model;
     struct generator *generator;
+};
+
+struct lar_embedder {
+    struct lar *lar; /* borrowed */
+    struct text_embedder *model;
 };
 
 /* Passes a failure on, unless the caller has one already. Returns rc. */

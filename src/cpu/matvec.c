@@ -117,12 +117,12 @@ int cpu_matvec(struct cpu *c, const struct matmul *m, struct err *e)
         .rows = (int)tensor_n_rows(m->out),
     };
     bool blocks = dtype_block(m->w->type) > 1;
-    int width = blocks ? k->width : MAX_ROWS, lanes = k->dot_lanes(m->w->type, 1);
+    int width = blocks ? k->width : MAX_ROWS;
     size_t packed = 0;
     for (int i = 0; i < v.rows; i++)
         v.x[i] = (const float *)m->x->data + (m->rows ? m->rows[i] : i) * v.k;
     if (blocks) {
-        lanes = k->dot_lanes(m->w->type, v.rows < width ? v.rows : width);
+        int lanes = k->dot_lanes(m->w->type, v.rows < width ? v.rows : width);
         packed = cpu_round64((size_t)k->dot_packed(m->w->type, lanes, v.k));
     }
     long row = (long)dtype_row_size(m->w->type, v.k);

@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,27 @@ static int add_oss_experts(struct work *w, const struct ckpt_tensor *t, struct e
     return 0;
 }
 
+/* "blk.<layer>.ffn_<stem>.<expert>.weight": one expert's matrix, as Mixtral's old files have it. */
+static bool is_expert(const char *name, int *layer, char stem[16], int *expert)
+{
+    char *end;
+    long l = strncmp(name, "blk.", 4) == 0 ? strtol(name + 4, &end, 10) : -1;
+    if (l < 0 || l > INT_MAX || strncmp(end, ".ffn_", 5) != 0)
+        return false;
+    const char *word = end + 5;
+    size_t n = strspn(word, "abcdefghijklmnopqrstuvwxyz");
+    if (n == 0 || n > 15 || word[n] != '.')
+        return false;
+    long x = strtol(word + n + 1, &end, 10);
+    if (end == word + n + 1 || x < 0 || x > INT_MAX || strcmp(end, ".weight") != 0)
+        return false;
+    memcpy(stem, word, n);
+    stem[n] = '\0';
+    *layer = (int)l;
+    *expert = (int)x;
+    return true;
+}
+
 static int add(struct work *w, const struct ckpt_tensor *t, struct err *e)
 {
     int layer, expert;
@@ -168,7 +190,7 @@ static int add(struct work *w, const struct ckpt_tensor *t, struct err *e)
     if (strcmp(t->name, t->file_name) == 0)
         return err_set(e, ERR_UNSUPPORTED, "%s: tensor %s is none that %s models have",
                        checkpoint_path(w->c), t->name, w->k.arch);
-    if (sscanf(t->name, "blk.%d.ffn_%15[a-z].%d.weight", &layer, stem, &expert) == 3)
+    if (is_expert(t->name, &layer, stem, &expert))
         return expert == 0 ? add_experts(w, t, layer, stem, e) : 0;
     if (is_arch(w, "gpt-oss") && strstr(t->name, "_exps."))
         return add_oss_experts(w, t, e);

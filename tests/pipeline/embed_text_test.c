@@ -8,8 +8,8 @@
 #include "format/checkpoint.h"
 #include "models/bert.h"
 #include "pipeline/embed_text.h"
-#include "support/hash_checkpoint.h"
 #include "support/stages.h"
+#include "support/tiny_embedder.h"
 #include "tensor/backend.h"
 
 #include <jansson.h>
@@ -18,50 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-static void write_text(const char *folder, const char *name, const char *text)
-{
-    char *path = file_join(folder, name);
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-    free(path);
-}
-
-static const char tokenizer_json[] =
-    "{\"added_tokens\": [], \"normalizer\": {\"type\": \"BertNormalizer\", \"lowercase\": true},"
-    "\"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"},"
-    "\"post_processor\": {\"type\": \"TemplateProcessing\","
-    "\"single\": [{\"SpecialToken\": {\"id\": \"[CLS]\", \"type_id\": 0}},"
-    "{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}},"
-    "{\"SpecialToken\": {\"id\": \"[SEP]\", \"type_id\": 0}}],"
-    "\"pair\": [], \"special_tokens\": {"
-    "\"[CLS]\": {\"id\": \"[CLS]\", \"ids\": [2], \"tokens\": [\"[CLS]\"]},"
-    "\"[SEP]\": {\"id\": \"[SEP]\", \"ids\": [3], \"tokens\": [\"[SEP]\"]}}},"
-    "\"decoder\": {\"type\": \"WordPiece\"},"
-    "\"model\": {\"type\": \"WordPiece\", \"unk_token\": \"[UNK]\","
-    "\"continuing_subword_prefix\": \"##\", \"max_input_chars_per_word\": 100, \"vocab\": {"
-    "\"[PAD]\": 0, \"[UNK]\": 1, \"[CLS]\": 2, \"[SEP]\": 3, \"a\": 4, \"b\": 5, \"c\": 6,"
-    "\"red\": 7, \"boat\": 8, \"##s\": 9, \"calm\": 10, \"sea\": 11}}}";
-
-/* The tiny bert with a tokenizer; `pooling` is its 1_Pooling/config.json or NULL. Heap. */
-static char *write_model(const char *pooling)
-{
-    struct hash_checkpoint_options o = {.type = DTYPE_F16};
-    struct err e = {0};
-    char *dir = test_temp_dir(), *manifest = test_data("manifests/encoder-bert.txt");
-    char *folder = file_join(dir, "language"), *inner = file_join(folder, "1_Pooling");
-    assert_ok(hash_checkpoint_write(manifest, dir, &o, &e), e);
-    write_text(folder, "tokenizer.json", tokenizer_json);
-    mkdir(inner, 0777);
-    if (pooling)
-        write_text(inner, "config.json", pooling);
-    free(inner);
-    free(manifest);
-    free(dir);
-    return folder;
-}
 
 struct rig {
     struct text_embedder *m;
@@ -102,7 +58,7 @@ static const char *const texts[] = {"red boat",        "calm sea", "a", "",
 
 static void a_batch_is_as_each_alone(void **state)
 {
-    char *folder = write_model(NULL);
+    char *folder = tiny_embedder_write(NULL);
     struct rig r = rig_open(folder);
     int n = text_embedder_params(r.m)->n_embd;
     float *all = embed(&r, texts, N_TEXTS, 0);
@@ -135,7 +91,7 @@ static void poolings_differ(void **state)
     float *v[3];
     (void)state;
     for (size_t i = 0; i < 3; i++) {
-        char *folder = write_model(modes[i]);
+        char *folder = tiny_embedder_write(modes[i]);
         struct rig r = rig_open(folder);
         assert_int_equal(text_embedder_params(r.m)->pooling, i + 1);
         v[i] = embed(&r, &texts[0], 1, 0);
@@ -149,10 +105,10 @@ static void poolings_differ(void **state)
 
 static void long_texts_are_cut_or_refused(void **state)
 {
-    char *folder = write_model(NULL), text[400] = "", same[400] = "";
+    char *folder = tiny_embedder_write(NULL), text[400] = "", same[400] = "";
     struct err e = {0};
     (void)state;
-    write_text(folder, "sentence_bert_config.json", "{\"max_seq_length\": 20}");
+    tiny_embedder_file(folder, "sentence_bert_config.json", "{\"max_seq_length\": 20}");
     struct rig r = rig_open(folder);
     for (int i = 0; i < 100; i++)
         memcpy(text + 2 * i, i % 2 ? "a " : "b ", 3);
@@ -176,14 +132,14 @@ static void long_texts_are_cut_or_refused(void **state)
 
 static void what_is_missing_is_named(void **state)
 {
-    char *folder = write_model("{\"pooling_mode_max_tokens\": true}");
+    char *folder = tiny_embedder_write("{\"pooling_mode_max_tokens\": true}");
     struct text_embedder *m;
     struct err e = {0}, e2 = {0};
     (void)state;
     text_embedder_open(&m, folder, &e);
     assert_err(e, ERR_UNSUPPORTED, "only the mean, the first or the last token can be pooled");
     free(folder);
-    folder = write_model(NULL);
+    folder = tiny_embedder_write(NULL);
     char *path = file_join(folder, "tokenizer.json");
     remove(path);
     text_embedder_open(&m, folder, &e2);
