@@ -1,35 +1,34 @@
 /* attend.c - attention over the paged cache of tensor/kv.h.
  *
  *   1. the run's keys and values are added to the cache
- *   2. a task = one sequence x one head of the cache x up to QUERIES queries, those of all heads
- * that share it and of neighbouring rows; for each KEYS keys: scores, a step of online softmax, sum
- *      of values (k_attend.c), so that each key is loaded once for all of them
- *   3. few queries over many keys are split into tasks of SPLIT keys, whose results are merged
+ *   2. a task = one sequence x one head of the cache x SPLIT keys, for up to QUERIES queries: those
+ *      of all heads that share it and of neighbouring rows; for each KEYS keys: scores, a step of
+ *      online softmax, sum of values (k_attend.c), so that each key is loaded once for all of them
+ *   3. the results of a query's tasks are merged
+ *   4. sequences with more queries: attend_many.c
  *
  * How work is split depends on the batch alone, never on the number of threads.
  */
-#include "cpu/cpu.h"
+#include "cpu/attention.h"
 
 #include "base/err.h"
 #include "base/thread.h"
+#include "cpu/cpu.h"
 #include "cpu/kernels.h"
-#include "tensor/kv.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-#define QUERIES 32
+#define QUERIES ATTEND_FEW
 #define KEYS    256
 #define LDS     (KEYS + 16)
 #define SPLIT   1024
-#define HIDDEN  (-1e30f) /* the score of a key before the window; its weight is 0 */
 
-/* One sequence's share of the tasks: [n_head_kv][n_blocks][n_splits], from first_task on. */
+/* One sequence's share of the tasks: [n_head_kv][n_splits], from first_task on. */
 struct share {
     long first_task, n_tasks;
-    long n_queries; /* rows x heads that share a head of the cache */
-    long n_blocks;  /* of QUERIES queries */
+    int n_queries; /* rows x heads that share a head of the cache */
     long n_splits;
     long first_part; /* of results to be merged, where n_splits > 1 */
 };
@@ -71,12 +70,6 @@ static bool is_quantised(const struct attend *a)
     return dtype_block(a->cache->type) > 1;
 }
 
-static int first_key(const struct attend *a, int position)
-{
-    int window = a->op->window;
-    return window > 0 && position >= window ? position - window + 1 : 0;
-}
-
 /* Item i is head i % n_head_kv of row i / n_head_kv. */
 static void store(long begin, long end, int worker, void *ctx)
 {
@@ -102,9 +95,8 @@ static void store(long begin, long end, int worker, void *ctx)
 struct task {
     const struct kv_seq *seq;
     const struct share *share;
-    int head; /* of the cache */
-    long q0;  /* first query: row q0 / group, head q0 % group of the group */
-    int n_q;
+    int head;        /* of the cache */
+    int n_q;         /* queries: row i / group, head i % group of the group */
     long key0, key1; /* key0 starts a block */
     long part;       /* -1: the whole result */
 };
@@ -117,12 +109,11 @@ static struct task task_of(const struct attend *a, long i)
         seq++;
     i -= s->first_task;
     struct task t = {.seq = seq, .share = s, .part = -1};
-    long split = i % s->n_splits, block = i / s->n_splits % s->n_blocks;
-    t.head = (int)(i / s->n_splits / s->n_blocks);
-    t.q0 = block * QUERIES;
-    t.n_q = (int)(s->n_queries - t.q0 < QUERIES ? s->n_queries - t.q0 : QUERIES);
-    t.key0 = first_key(a, seq->n_past + (int)(t.q0 / a->group)) / KV_BLOCK * KV_BLOCK;
-    t.key1 = seq->n_past + (t.q0 + t.n_q - 1) / a->group + 1;
+    long split = i % s->n_splits;
+    t.head = (int)(i / s->n_splits);
+    t.n_q = s->n_queries;
+    t.key0 = attend_first_key(a->op, seq->n_past) / KV_BLOCK * KV_BLOCK;
+    t.key1 = seq->n_past + seq->n_rows;
     if (s->n_splits > 1) {
         t.part = s->first_part + i;
         t.key0 += split * SPLIT;
@@ -134,9 +125,8 @@ static struct task task_of(const struct attend *a, long i)
 /* Where query i's head begins in q and, times d_v / d_k, in the result, counted in heads. */
 static int64_t head_of(const struct attend *a, const struct task *t, int i)
 {
-    long q = t->q0 + i;
-    return (int64_t)(t->seq->first_row + q / a->group) * a->op->n_head +
-           (int64_t)t->head * a->group + q % a->group;
+    return (int64_t)(t->seq->first_row + i / a->group) * a->op->n_head +
+           (int64_t)t->head * a->group + i % a->group;
 }
 
 static void load_queries(const struct attend *a, const struct task *t, struct work *w)
@@ -158,15 +148,6 @@ static void load_queries(const struct attend *a, const struct task *t, struct wo
     memset(w->o, 0, (size_t)(QUERIES * a->d_pad) * sizeof(*w->o));
 }
 
-/* The head's keys or values in the block of key t. */
-static const char *block_at(const struct attend *a, const struct task *t, long key, bool values)
-{
-    const struct kv_layer *l = a->cache;
-    size_t bytes = values ? kv_v_bytes(l) : kv_k_bytes(l);
-    const char *p = (values ? l->v : l->k) + (size_t)t->seq->blocks[key / KV_BLOCK] * bytes;
-    return p + bytes / (size_t)l->n_head_kv * (size_t)t->head;
-}
-
 /* Keys t0 .. t0 + n. */
 static void add_keys(const struct attend *a, const struct task *t, struct work *w, long t0, long n)
 {
@@ -181,19 +162,19 @@ static void add_keys(const struct attend *a, const struct task *t, struct work *
                                .lds = LDS,
                                .ldo = a->d_pad};
     for (long i = 0; i < n; i += KV_BLOCK) {
-        tile.block = block_at(a, t, t0 + i, false);
+        tile.block = attend_block(a->cache, t->seq, t->head, t0 + i, false);
         tile.s = w->s + i;
         k->attend_scores(&tile);
     }
     for (int i = 0; i < t->n_q; i++) {
-        int position = t->seq->n_past + (int)((t->q0 + i) / a->group);
-        long seen = position + 1 - t0, hidden = first_key(a, position) - t0;
+        int position = t->seq->n_past + i / a->group;
+        long seen = position + 1 - t0, hidden = attend_first_key(a->op, position) - t0;
         if (op->softcap > 0)
             k->attend_cap(w->s + (ptrdiff_t)i * LDS, (n + KV_BLOCK - 1) / KV_BLOCK * KV_BLOCK,
                           op->factor, op->softcap);
         w->valid[i] = seen < 0 ? 0 : seen < n ? seen : n;
         for (long j = 0; j < hidden && j < n; j++)
-            w->s[i * LDS + j] = HIDDEN;
+            w->s[i * LDS + j] = ATTEND_HIDDEN;
     }
     struct softmax_tile sm = {.s = w->s,
                               .lds = LDS,
@@ -210,7 +191,7 @@ static void add_keys(const struct attend *a, const struct task *t, struct work *
             k->scale(w->o + i * a->d_pad, w->o + i * a->d_pad, w->rescale[i], 0, a->d_pad);
     tile.d = a->cache->d_v;
     for (long i = 0; i < n; i += KV_BLOCK) {
-        tile.block = block_at(a, t, t0 + i, true);
+        tile.block = attend_block(a->cache, t->seq, t->head, t0 + i, true);
         tile.s = w->s + i;
         tile.n_token = (int)(n - i < KV_BLOCK ? n - i : KV_BLOCK);
         k->attend_values(&tile);
@@ -294,14 +275,14 @@ static long plan(struct attend *a, long *n_parts)
         const struct kv_seq *seq = &a->op->batch->seq[i];
         struct share *s = &a->shares[i];
         s->first_task = n;
-        s->n_queries = (long)seq->n_rows * a->group;
-        s->n_blocks = (s->n_queries + QUERIES - 1) / QUERIES;
-        s->n_splits = 1;
-        if (s->n_blocks == 1) {
-            long first = first_key(a, seq->n_past) / KV_BLOCK * KV_BLOCK;
+        s->n_queries = 0;
+        s->n_splits = s->n_tasks = 0;
+        if (seq->n_rows > 0 && attend_queries(a->op, seq) <= QUERIES) {
+            long first = attend_first_key(a->op, seq->n_past) / KV_BLOCK * KV_BLOCK;
+            s->n_queries = (int)attend_queries(a->op, seq);
             s->n_splits = (seq->n_past + seq->n_rows - first + SPLIT - 1) / SPLIT;
+            s->n_tasks = a->cache->n_head_kv * s->n_splits;
         }
-        s->n_tasks = a->cache->n_head_kv * s->n_blocks * s->n_splits;
         s->first_part = *n_parts;
         *n_parts += s->n_splits > 1 ? s->n_tasks : 0;
         n += s->n_tasks;
@@ -363,5 +344,5 @@ int cpu_attend(struct cpu *c, const struct op *op, struct err *e)
                  store, &a);
     parallel_for(c->pool, n_tasks, 1, run_tasks, &a);
     merge(&a, n_tasks);
-    return 0;
+    return cpu_attend_many(c, op, e);
 }

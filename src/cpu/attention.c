@@ -11,17 +11,18 @@
  * With bf16 activations and bf16 instructions, q, k, p and v enter the products in bf16; s, the
  * softmax and o are f32.
  */
-#include "cpu/cpu.h"
+#include "cpu/attention.h"
 
 #include "base/err.h"
 #include "base/thread.h"
+#include "cpu/cpu.h"
 #include "cpu/kernels.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-#define QUERIES 64
+#define QUERIES ATTENTION_ROWS
 #define KEYS    512
 #define LDS     (KEYS + 16) /* row stride: a power of two would crowd few cache sets */
 #define GROUP   16          /* the largest group of rows */
@@ -151,12 +152,10 @@ struct task {
     long valid[QUERIES];
 };
 
-/* tile.c[n][nv * width] (+)= rows[n][k] w for one panel of w; rows are `step` bytes apart, which
- * only sets with groups of rows rely on. */
-static void product(const struct attention *a, struct gemm_tile t, const void *const *rows,
-                    long step, int n)
+void attention_product(const struct product *p, struct gemm_tile t, const void *const *rows,
+                       long step, int n)
 {
-    const int mr = a->p->mr, group = a->p->group;
+    const int mr = p->mr, group = p->group;
     const long steps[QUERIES / GROUP] = {step, step, step, step};
     float *c = t.c;
     t.taps = 1;
@@ -172,7 +171,7 @@ static void product(const struct attention *a, struct gemm_tile t, const void *c
             t.a = first;
         }
         t.c = c + i * t.ldc;
-        a->p->gemm(&t);
+        p->gemm(&t);
     }
 }
 
@@ -191,7 +190,7 @@ static void key_block(const struct attention *a, struct task *k, long head, int 
             .k = a->d_k,
             .nv = (int)(panel_cols(a, t0 + j, a->tk_pad) / kn->width),
         };
-        product(a, qk, k->q, k->q_step, rows);
+        attention_product(a->p, qk, k->q, k->q_step, rows);
     }
     struct softmax_tile sm = {.s = k->s,
                               .lds = LDS,
@@ -220,7 +219,7 @@ static void key_block(const struct attention *a, struct task *k, long head, int 
             .nv = (int)(cols / kn->width),
             .accumulate = true,
         };
-        product(a, pv, p, LDS * (long)a->elem, rows);
+        attention_product(a->p, pv, p, LDS * (long)a->elem, rows);
     }
 }
 

@@ -230,3 +230,67 @@ void K(attend_values)(const struct attend_tile *t)
     else
         values(t, DTYPE_Q4_0);
 }
+
+/* VF_N tokens of one dimension. */
+SIMD vf key_row(const struct attend_pack *p, const enum dtype type, int row, int at)
+{
+    static const int8_t unit[4][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}};
+    if (row >= p->d)
+        return vf_zero();
+    if (type == DTYPE_F32)
+        return vf_load((const float *)p->block + row * KV_BLOCK + at);
+    if (type == DTYPE_F16)
+        return vf_load_f16(p->block + 2 * (row * KV_BLOCK + at));
+    const bool nibbles = type == DTYPE_Q4_0;
+    vb k = load_keys(p->block + groups(p->d) * KV_BLOCK * 2, nibbles, row / 4, at);
+    vb one = vb_spread(unit[row % 4], 4);
+    vi zero = vi_set1(-bias_of(type));
+    vi q = nibbles ? vi_dot(zero, k, one) : vi_dot_wide(zero, k, one);
+    return vf_mul(vf_from_vi(q), vf_load_f16(p->block + (row / GROUP * KV_BLOCK + at) * 2));
+}
+
+/* VF_N dimensions of one token. */
+SIMD vf value_row(const struct attend_pack *p, const enum dtype type, int row, int at)
+{
+    const bool quantised = type == DTYPE_Q8_0 || type == DTYPE_Q4_0;
+    const int stride = (p->d + 15) / 16 * 16;
+    if (row >= p->n_token || (!quantised && at >= stride))
+        return vf_zero();
+    if (!quantised)
+        return load_values(type, p->block, row, at, stride);
+    vf x = load_values(type, p->block + groups(p->d) * KV_BLOCK * 2, row, at, stride);
+    return vf_mul(x, vf_set1(simd_half(p->block + (at / GROUP * KV_BLOCK + row) * 2)));
+}
+
+SIMD void pack_block(const struct attend_pack *p, const enum dtype type, const bool values)
+{
+    for (int at = 0; at < p->n_cols; at += VF_N) {
+        const long column = p->column + at, panel = column / p->nr * p->nr;
+        const long cols = p->total - panel < p->nr ? p->total - panel : p->nr;
+        char *dst = p->dst + (panel * p->panel_rows + p->row * cols) * (p->bf16 ? 2 : 4);
+        for (int row = 0; row < p->n_rows; row++) {
+            vf x = values ? value_row(p, type, row, at) : key_row(p, type, row, at);
+#if defined(SIMD_BF16)
+            if (p->bf16) {
+                row++;
+                vf y = values ? value_row(p, type, row, at) : key_row(p, type, row, at);
+                vp_store((uint16_t *)dst + (row - 1) * cols + 2 * (column - panel), vp_zip(x, y));
+                continue;
+            }
+#endif
+            vf_store((float *)dst + row * cols + column - panel, x);
+        }
+    }
+}
+
+void K(attend_pack)(const struct attend_pack *p)
+{
+    if (p->type == DTYPE_F32)
+        p->values ? pack_block(p, DTYPE_F32, true) : pack_block(p, DTYPE_F32, false);
+    else if (p->type == DTYPE_F16)
+        p->values ? pack_block(p, DTYPE_F16, true) : pack_block(p, DTYPE_F16, false);
+    else if (p->type == DTYPE_Q8_0)
+        p->values ? pack_block(p, DTYPE_Q8_0, true) : pack_block(p, DTYPE_Q8_0, false);
+    else
+        p->values ? pack_block(p, DTYPE_Q4_0, true) : pack_block(p, DTYPE_Q4_0, false);
+}

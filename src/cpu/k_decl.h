@@ -25,6 +25,7 @@ void K(attend_query)(enum dtype type, const float *x, int d, struct attend_query
 void K(attend_scores)(const struct attend_tile *t);
 void K(attend_values)(const struct attend_tile *t);
 void K(attend_cap)(float *s, long n, float scale, float cap);
+void K(attend_pack)(const struct attend_pack *p);
 void K(finish)(const struct finish_tile *f);
 void K(to_f32)(enum dtype type, const void *src, float *dst, long n);
 void K(range_to_f32)(enum dtype type, const void *src, long first, float *dst, long n);

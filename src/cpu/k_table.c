@@ -62,6 +62,7 @@ const struct kernels K(kernels) = {
     .attend_scores = K(attend_scores),
     .attend_values = K(attend_values),
     .attend_cap = K(attend_cap),
+    .attend_pack = K(attend_pack),
     .finish = K(finish),
     .to_f32 = K(to_f32),
     .from_f32 = K(from_f32),

@@ -142,6 +142,21 @@ struct attend_tile {
     long lds, ldo;
 };
 
+/* Unpacks a head's keys or values of a block for struct product: KV_BLOCK columns of d rows (keys)
+ * or n_token rows of d columns (values). What is beyond d and n_token becomes 0. */
+struct attend_pack {
+    enum dtype type;
+    bool values, bf16;
+    const char *block;
+    int d, n_token;
+    int n_rows; /* keys: d up to k_step; values: KV_BLOCK */
+    int n_cols; /* keys: KV_BLOCK; values: d up to a multiple of 32 */
+    char *dst;  /* panels of panel_rows rows and nr columns, the last with what is left of total */
+    int nr;
+    long panel_rows, total;
+    long row, column; /* where the block begins in them; rows of bf16 come in pairs */
+};
+
 /* out = sums + bias + residual, in the type of the activations (f32 or bf16). */
 struct finish_tile {
     const float *sums; /* row stride lds */
@@ -201,6 +216,7 @@ struct kernels {
     void (*attend_query)(enum dtype type, const float *x, int d, struct attend_query *q);
     void (*attend_scores)(const struct attend_tile *t);
     void (*attend_values)(const struct attend_tile *t);
+    void (*attend_pack)(const struct attend_pack *p);
     /* s = cap * tanh(s * scale / cap); n is a multiple of the width. */
     void (*attend_cap)(float *s, long n, float scale, float cap);
     void (*finish)(const struct finish_tile *f);

@@ -330,6 +330,13 @@ SIMD vp vp_from_f32(vf lo, vf hi)
 {
     return (vp)_mm512_cvtne2ps_pbh(hi, lo);
 }
+/* Lane i becomes the pair (x[i], y[i]). */
+SIMD vp vp_zip(vf x, vf y)
+{
+    const __m512i at = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
+                                        8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    return _mm512_permutexvar_epi16(at, vp_from_f32(x, y));
+}
 /* Lane i becomes the pair (bf16 number x_odd of x's lane i, number y_odd of y's). */
 SIMD vp vp_merge(vp x, bool x_odd, vp y, bool y_odd)
 {

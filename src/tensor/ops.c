@@ -272,7 +272,8 @@ struct tensor *op_attend(struct tape *t, struct tensor *q, struct tensor *k, str
                     .softcap = p.softcap,
                     .window = p.window,
                     .cache = c,
-                    .batch = p.batch};
+                    .batch = p.batch,
+                    .fast = tape_fast(t)};
     if (tape_failed(t))
         return q;
     if (!kv_can(c->type) || c->n_head_kv < 1 || p.n_head < 1 || p.n_head % c->n_head_kv)

@@ -59,7 +59,7 @@ struct op {
     int window;
     const struct kv_layer *cache;
     const struct kv_batch *batch;
-    bool fast; /* linear, experts: as tape_set_fast() says */
+    bool fast; /* linear, experts, attend: as tape_set_fast() says */
     enum glu glu;
     bool interleaved;        /* rope */
     bool norm;               /* gates */

@@ -134,15 +134,20 @@ struct query {
     const float *sink; /* or NULL */
 };
 
-/* out [d_v], and the sums of magnitudes. */
-static void reference(const struct play *p, struct query c, double *out, double *slack)
+/* out [d_v], and the sums of magnitudes; of scores the largest of the latter is returned. */
+static double reference(const struct play *p, struct query c, double *out, double *slack)
 {
     const struct attend_row *r = p->row;
     int kv = c.head / (r->n_head / r->n_head_kv), last = c.position;
     int first = r->window && last >= r->window ? last - r->window + 1 : 0;
-    double w[MAX_TOKENS], sum = c.sink ? exp(*c.sink) : 0;
+    double w[MAX_TOKENS], sum = c.sink ? exp(*c.sink) : 0, most = 0;
     for (int t = first; t <= last; t++) {
-        w[t] = dot(c.q, p->k[c.seq] + (t * r->n_head_kv + kv) * r->d_k, r->d_k) / sqrt(r->d_k);
+        const float *k = p->k[c.seq] + (t * r->n_head_kv + kv) * r->d_k;
+        double size = 0;
+        for (int i = 0; i < r->d_k; i++)
+            size += fabs((double)c.q[i] * k[i]) / sqrt(r->d_k);
+        most = size > most ? size : most;
+        w[t] = dot(c.q, k, r->d_k) / sqrt(r->d_k);
         if (r->softcap > 0)
             w[t] = r->softcap * tanh(w[t] / r->softcap);
         w[t] = exp(w[t]);
@@ -156,6 +161,7 @@ static void reference(const struct play *p, struct query c, double *out, double 
             slack[i] += fabs(x);
         }
     }
+    return most;
 }
 
 /* The tape of a run and what it works on. */
@@ -168,7 +174,7 @@ struct run {
 };
 
 /* Sequences in another order than in the play, and one row at the end that belongs to none. */
-static void run_init(struct run *r, struct play *p, int step)
+static void run_init(struct run *r, struct play *p, int step, bool fast)
 {
     const struct attend_row *row = p->row;
     struct err e = {0};
@@ -183,6 +189,7 @@ static void run_init(struct run *r, struct play *p, int step)
         n += add;
     }
     struct tape *t = r->tape;
+    tape_set_fast(t, fast);
     r->q = tape_input(t, DTYPE_F32, "q", 2, (int64_t[]){n + 1, row->n_head * row->d_k});
     r->k = tape_input(t, DTYPE_F32, "k", 2, (int64_t[]){n + 1, row->n_head_kv * row->d_k});
     r->v = tape_input(t, DTYPE_F32, "v", 2, (int64_t[]){n + 1, row->n_head_kv * row->d_v});
@@ -215,7 +222,7 @@ static void remember(struct play *p, const struct run *r)
         }
 }
 
-static void check_run(const struct play *p, const struct run *r, const char *backend)
+static void check_run(const struct play *p, const struct run *r, const char *backend, bool bf16)
 {
     const struct attend_row *row = p->row;
     const float *q = r->q->data, *out = r->out->data;
@@ -223,6 +230,9 @@ static void check_run(const struct play *p, const struct run *r, const char *bac
     /* Of d products with |k| <= 1 the queries, |q| <= 4, may be off by half of 4 / 127 / 254; both
      * the weights and their sum by as much. */
     bool quantised = dtype_block(row->type) > 1;
+    /* In bf16 each factor may be off by 2^-9: scores by twice that of their magnitudes, weights and
+     * their sum by as much, then weights and values once more; weights also by 7.5e-5 of 2^x. */
+    const double unit = 1.0 / 512;
     double rounding = quantised ? 2 * sqrt(row->d_k) * 4 / 127 / 254 / 2 : 0;
     for (int i = 0; i < r->batch.n_seq; i++)
         for (int j = 0; j < r->seq[i].n_rows; j++)
@@ -230,10 +240,10 @@ static void check_run(const struct play *p, const struct run *r, const char *bac
                 long at = (long)(r->seq[i].first_row + j) * row->n_head + h;
                 struct query c = {r->of[i], r->seq[i].n_past + j, h, q + at * row->d_k,
                                   r->sinks ? (float *)r->sinks->data + h : NULL};
-                reference(p, c, want, slack);
+                double most = reference(p, c, want, slack);
+                double error = 2e-5 + (bf16 ? 2 * (2 * unit * most + 7.5e-5) + 2 * unit : rounding);
                 for (int d = 0; d < row->d_v; d++)
-                    if (!(fabs(out[at * row->d_v + d] - want[d]) <=
-                          (2e-5 + rounding) * slack[d] + 1e-7))
+                    if (!(fabs(out[at * row->d_v + d] - want[d]) <= error * slack[d] + 1e-7))
                         fail_msg("%s, case %d, row %d, head %d: %g, not %g", backend,
                                  (int)(row - rows), r->seq[i].first_row + j, h,
                                  (double)out[at * row->d_v + d], want[d]);
@@ -242,24 +252,44 @@ static void check_run(const struct play *p, const struct run *r, const char *bac
         assert_true(out[tensor_n(r->out) - 1 - d] == 0);
 }
 
-/* Plays a case; `check` compares with the reference. The results of all runs one after the other go
- * to `results`. */
-static void play(const struct attend_row *row, struct backend *b, bool check, struct buf *results)
+enum { CHECK = 1, FAST = 2 };
+
+/* Plays a case and, if asked, compares with the reference. The results of all runs one after the
+ * other go to `results`. */
+static void play(const struct attend_row *row, struct backend *b, unsigned how, struct buf *results)
 {
     struct play p;
     struct err e = {0};
     play_init(&p, row);
     for (int step = 0; step < MAX_RUN && (row->rows[step][0] || row->rows[step][1]); step++) {
         struct run r;
-        run_init(&r, &p, step);
+        run_init(&r, &p, step, how & FAST);
         assert_ok(tape_run(r.tape, b, &e), e);
         remember(&p, &r);
-        if (check)
-            check_run(&p, &r, b->name);
+        if (how & CHECK)
+            check_run(&p, &r, b->name, how & FAST && ((struct cpu *)b)->k->bf16.gemm);
         buf_append(results, r.out->data, tensor_size(r.out));
         tape_free(r.tape);
     }
     play_release(&p);
+}
+
+static void test_row(const struct attend_row *row, const char *isa, unsigned how)
+{
+    struct buf one, more;
+    buf_init(&one, (size_t)1 << 30);
+    buf_init(&more, (size_t)1 << 30);
+    for (int threads = 1; threads <= 3; threads += 2) {
+        struct backend *b;
+        struct err e = {0};
+        assert_ok(cpu_backend_new(&b, threads, isa, &e), e);
+        play(row, b, threads == 1 ? how | CHECK : how, threads == 1 ? &one : &more);
+        backend_free(b);
+    }
+    assert_int_equal(one.len, more.len);
+    assert_memory_equal(one.data, more.data, one.len);
+    buf_release(&one);
+    buf_release(&more);
 }
 
 /* Each table; more threads give the same bits. */
@@ -268,21 +298,9 @@ static void test_against_reference(void **state)
     (void)state;
     for (int i = 0; kernels_at(i); i++)
         for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
-            struct buf one, more;
-            buf_init(&one, (size_t)1 << 30);
-            buf_init(&more, (size_t)1 << 30);
-            for (int threads = 1; threads <= 3; threads += 2) {
-                struct backend *b;
-                struct err e = {0};
-                assert_ok(cpu_backend_new(&b, threads, kernels_at(i)->name, &e), e);
-                buf_reset(&more);
-                play(&rows[r], b, threads == 1, threads == 1 ? &one : &more);
-                backend_free(b);
-                if (threads > 1)
-                    assert_memory_equal(one.data, more.data, one.len);
-            }
-            buf_release(&one);
-            buf_release(&more);
+            test_row(&rows[r], kernels_at(i)->name, 0);
+            if (kernels_at(i)->bf16.gemm)
+                test_row(&rows[r], kernels_at(i)->name, FAST);
         }
 }
 
