@@ -138,12 +138,19 @@ SIMD void first_weights(struct weights *w, const struct dot_tile *t, long n)
 SIMD void next_weights(struct weights *w, unpack_rows_fn *unpack, long left)
 {
     long n = left < CHUNK ? left : CHUNK;
-    for (long i = 0; i < NR * w->bytes; i += 64)
-        __builtin_prefetch(w->ahead + i, 0, 2);
-    w->ahead += NR * w->bytes;
     unpack(w->row, n, w->u);
     for (int r = 0; r < NR; r++)
         w->row[r] += w->bytes;
+}
+
+/* Asks for what stands in place of channels up to i in the next run of rows, from byte `at` on, and
+ * returns where that ends. Lines are asked for between products: many at once would keep the loads
+ * behind them waiting for a place among the lines under way. */
+SIMD long ask_ahead(const struct weights *w, long at, long i)
+{
+    for (long upto = NR * w->bytes * i / CHUNK; at < upto; at += 64)
+        __builtin_prefetch(w->ahead + at, 0, 2);
+    return at;
 }
 
 SIMD vi dot(vi acc, vb w, vb x, const bool wide)
@@ -168,6 +175,7 @@ SIMD_VARIANT void dot_one(const struct dot_tile *t, const int group, const bool 
         first_weights(&w, t, n);
         for (long left = t->k; left > 0; left -= CHUNK, x += l.bytes) {
             next_weights(&w, unpack, left);
+            long at = 0;
             for (int r = 0; r < NR; r++)
                 for (int i = 0; i < n_scale; i++) {
                     if (offset)
@@ -180,11 +188,13 @@ SIMD_VARIANT void dot_one(const struct dot_tile *t, const int group, const bool 
             for (int i = 0; i < CHUNK; i += VB_N) {
                 vb xv = vb_load(x + i);
                 vi start = vi_load((const int32_t *)(x + l.start) + i / 4);
+                at = ask_ahead(&w, at, i + VB_N);
                 for (int r = 0; r < NR; r++) {
                     vi s = dot(start, vb_load(w.u[r].q + i), xv, wide);
                     sum[r] = vf_fma(vf_from_vi(s), vf_spread(scale[r], i / group, group), sum[r]);
                 }
             }
+            w.ahead += NR * w.bytes;
         }
         for (int r = 0; r < NR && n + r < t->n; r++)
             t->sums[n + r] = vf_sum(sum[r]);
@@ -223,8 +233,10 @@ SIMD_VARIANT void dot_lanes(const struct dot_tile *t, const int lanes, const int
             const float *scale = (const float *)(x + l.scale), *add = (const float *)(x + l.sum);
             const int32_t *start = (const int32_t *)(x + l.start);
             const char *xq = x;
+            long at = 0;
             for (int g = 0; g < CHUNK / group; g++) {
                 vi s[NR];
+                at = ask_ahead(&w, at, (g + 1) * group);
                 for (int r = 0; r < NR; r++)
                     s[r] = vi_load(start + g * VF_N);
                 for (int i = 0; i < steps; i++, xq += VB_N) {
@@ -240,6 +252,7 @@ SIMD_VARIANT void dot_lanes(const struct dot_tile *t, const int lanes, const int
                     for (int r = 0; r < NR; r++)
                         sum[r] = vf_fma(vf_load(add + g * VF_N), vf_set1(w.u[r].offset[g]), sum[r]);
             }
+            w.ahead += NR * w.bytes;
         }
         for (int r = 0; r < NR && n + r < t->n; r++)
             add_lanes(t, sum[r], n + r, lanes);

@@ -3,23 +3,10 @@
 
 #include "tensor/blocks.h"
 
-/* Vectors of the compiler's own: what loops over bytes become is not left to chance. They are never
- * passed to functions, which would differ with the instruction set. */
-typedef uint8_t bytes32 __attribute__((vector_size(32)));
+/* Vectors of the compiler's own. They are never passed to functions, which would differ with the
+ * instruction set. */
 typedef uint16_t halves16 __attribute__((vector_size(32)));
 typedef uint64_t longs2 __attribute__((vector_size(16)));
-typedef uint64_t longs4 __attribute__((vector_size(32)));
-
-/* The low and the high nibbles of 16 bytes at p and 16 that are `stride` behind them. */
-SIMD void nibbles(const unsigned char *p, long stride, bytes32 *low, bytes32 *high)
-{
-    longs2 a, b;
-    memcpy(&a, p, sizeof(a));
-    memcpy(&b, p + stride, sizeof(b));
-    bytes32 x = (bytes32)(longs4){a[0], a[1], b[0], b[1]};
-    *low = x & 15;
-    *high = x >> 4;
-}
 
 /* scale[i] = the float16 at p + i * stride, for eight i. */
 SIMD void halves(float *scale, const unsigned char *p, long stride)
@@ -48,19 +35,14 @@ SIMD void unpack_45(const unsigned char *p, struct unpacked *u, const bool has_m
     if (has_min)
         halves(u->offset, p + 2, bytes);
     for (int g = 0; g < 8; g += 2, p += 2 * bytes) {
-        bytes32 low, high;
-        nibbles(p + at, bytes, &low, &high);
+        struct b64 q = b64_nibbles(p + at, p + at + bytes);
         if (five) {
             uint32_t a, b;
-            bytes32 fifth;
             memcpy(&a, p + at - 4, sizeof(a));
             memcpy(&b, p + at - 4 + bytes, sizeof(b));
-            simd_sixteens((a & 0xffff) | b << 16, &fifth);
-            low |= fifth;
-            simd_sixteens(a >> 16 | (b & 0xffff0000), &fifth);
-            high |= fifth;
+            q = b64_sixteens(q, a | (uint64_t)b << 32);
         }
-        simd_interleave(u->q + 32 * g, &low, &high);
+        b64_store(u->q + 32 * g, q);
     }
 }
 
@@ -87,14 +69,8 @@ SIMD void unpack_q5_1(const unsigned char *p, struct unpacked *u)
 SIMD void unpack_q8_0(const unsigned char *p, struct unpacked *u)
 {
     halves(u->scale, p, 34);
-    for (int g = 0; g < 8; g += 2, p += 68) {
-        bytes32 x[2];
-        memcpy(&x[0], p + 2, sizeof(x[0]));
-        memcpy(&x[1], p + 36, sizeof(x[1]));
-        x[0] ^= VB_BIAS;
-        x[1] ^= VB_BIAS;
-        simd_join(u->q + 32 * g, &x[0], &x[1]);
-    }
+    for (int g = 0; g < 8; g += 2, p += 68)
+        b64_store(u->q + 32 * g, b64_xor(b64_load(p + 2, p + 36), (char)VB_BIAS));
 }
 
 /* Eight 6-bit scales and minima, as tensor/blocks.h has them one by one. */
@@ -116,25 +92,20 @@ SIMD void unpack_q4_k(const unsigned char *p, struct unpacked *u)
 {
     scales_45_k(p, u);
     for (int i = 0; i < 4; i++) {
-        bytes32 x, low, high;
-        memcpy(&x, p + 16 + 32 * i, sizeof(x));
-        low = x & 15;
-        high = x >> 4;
-        simd_join(u->q + 64 * i, &low, &high);
+        const unsigned char *x = p + 16 + 32 * i;
+        b64_store(u->q + 64 * i, b64_field(b64_load(x, x), 0, 4, 15));
     }
 }
 
 SIMD void unpack_q5_k(const unsigned char *p, struct unpacked *u)
 {
-    bytes32 fifth;
+    const struct b64 fifth = b64_load(p + 16, p + 16);
     scales_45_k(p, u);
-    memcpy(&fifth, p + 16, sizeof(fifth));
-    for (int i = 0; i < 4; i++, fifth >>= 2) {
-        bytes32 x, low, high;
-        memcpy(&x, p + 48 + 32 * i, sizeof(x));
-        low = (x & 15) | ((fifth & 1) << 4);
-        high = (x >> 4) | ((fifth & 2) << 3);
-        simd_join(u->q + 64 * i, &low, &high);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        const unsigned char *x = p + 48 + 32 * i;
+        struct b64 q = b64_field(b64_load(x, x), 0, 4, 15);
+        b64_store(u->q + 64 * i, b64_add(q, fifth, 2 * i - 4, 2 * i - 3, 16));
     }
 }
 
@@ -142,16 +113,10 @@ SIMD void unpack_q6_k(const unsigned char *p, struct unpacked *u)
 {
     scales(u->scale, p + 192, 16, simd_half(p + 208), 0);
     for (int h = 0; h < 2; h++) {
-        bytes32 x, y, high, q[4];
-        memcpy(&x, p + 64 * h, sizeof(x));
-        memcpy(&y, p + 64 * h + 32, sizeof(y));
-        memcpy(&high, p + 128 + 32 * h, sizeof(high));
-        q[0] = (x & 15) | ((high & 3) << 4);
-        q[1] = (y & 15) | ((high & 12) << 2);
-        q[2] = (x >> 4) | (high & 48);
-        q[3] = (y >> 4) | ((high & 192) >> 2);
-        simd_join(u->q + 128 * h, &q[0], &q[1]);
-        simd_join(u->q + 128 * h + 64, &q[2], &q[3]);
+        const unsigned char *two = p + 128 + 32 * h;
+        const struct b64 x = b64_load(p + 64 * h, p + 64 * h + 32), high = b64_load(two, two);
+        b64_store(u->q + 128 * h, b64_add(b64_field(x, 0, 0, 15), high, -4, -2, 48));
+        b64_store(u->q + 128 * h + 64, b64_add(b64_field(x, 4, 4, 15), high, 0, 2, 48));
     }
 }
 
@@ -164,12 +129,9 @@ SIMD void unpack_q2_k(const unsigned char *p, struct unpacked *u)
     scales(u->scale, &scale, 16, simd_half(p + 80), 0);
     scales(u->offset, &min, 16, -simd_half(p + 82), 0);
     for (int h = 0; h < 2; h++) {
-        bytes32 x, q[4];
-        memcpy(&x, p + 16 + 32 * h, sizeof(x));
-        for (int i = 0; i < 4; i++)
-            q[i] = x >> 2 * i & 3;
-        simd_join(u->q + 128 * h, &q[0], &q[1]);
-        simd_join(u->q + 128 * h + 64, &q[2], &q[3]);
+        const struct b64 x = b64_load(p + 16 + 32 * h, p + 16 + 32 * h);
+        b64_store(u->q + 128 * h, b64_field(x, 0, 2, 3));
+        b64_store(u->q + 128 * h + 64, b64_field(x, 4, 6, 3));
     }
 }
 
@@ -177,7 +139,7 @@ SIMD void unpack_q3_k(const unsigned char *p, struct unpacked *u)
 {
     const uint64_t four = UINT64_C(0x0f0f0f0f), two = UINT64_C(0x03030303);
     uint32_t a, b, c;
-    bytes32 third;
+    const struct b64 third = b64_load(p, p);
     memcpy(&a, p + 96, sizeof(a));
     memcpy(&b, p + 100, sizeof(b));
     memcpy(&c, p + 104, sizeof(c));
@@ -185,14 +147,12 @@ SIMD void unpack_q3_k(const unsigned char *p, struct unpacked *u)
                     ((a >> 4 & four) | (c >> 4 & two) << 4) |
                         ((b >> 4 & four) | (c >> 6 & two) << 4) << 32};
     scales(u->scale, &scale, 16, simd_half(p + 108), 32);
-    memcpy(&third, p, sizeof(third));
+#pragma GCC unroll 2
     for (int h = 0; h < 2; h++) {
-        bytes32 x, q[4];
-        memcpy(&x, p + 32 + 32 * h, sizeof(x));
-        for (int i = 0; i < 4; i++)
-            q[i] = ((x >> 2 * i) & 3) | (((third >> (4 * h + i)) & 1) << 2);
-        simd_join(u->q + 128 * h, &q[0], &q[1]);
-        simd_join(u->q + 128 * h + 64, &q[2], &q[3]);
+        const struct b64 x = b64_load(p + 32 + 32 * h, p + 32 + 32 * h);
+        const int bit = 4 * h - 2; /* goes to bit 2 */
+        b64_store(u->q + 128 * h, b64_add(b64_field(x, 0, 2, 3), third, bit, bit + 1, 4));
+        b64_store(u->q + 128 * h + 64, b64_add(b64_field(x, 4, 6, 3), third, bit + 2, bit + 3, 4));
     }
 }
 
@@ -204,13 +164,8 @@ SIMD void look_up(const int8_t *levels, uint8_t bias, const unsigned char *p, lo
     uint8_t biased[16];
     for (int i = 0; i < 16; i++)
         biased[i] = (uint8_t)(levels[i] + bias);
-    for (int g = 0; g < 8; g += 2) {
-        bytes32 low, high;
-        nibbles(p + g * stride, stride, &low, &high);
-        simd_look_up(biased, &low);
-        simd_look_up(biased, &high);
-        simd_interleave(u->q + 32 * g, &low, &high);
-    }
+    for (int g = 0; g < 8; g += 2, p += 2 * stride)
+        b64_store(u->q + 32 * g, b64_look_up(biased, b64_nibbles(p, p + stride)));
 }
 
 SIMD void unpack_iq4_nl(const unsigned char *p, struct unpacked *u)

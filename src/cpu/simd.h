@@ -230,33 +230,63 @@ SIMD void vf_store_i8(int8_t *p, vf x)
 {
     _mm_storeu_si128((void *)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x)));
 }
-/* Pieces of 64 bytes at q, from two of 32 or of four of 16, in stores as wide as the vectors that
- * are loaded from there later: a load waits long for the parts of several stores.
+/* Sixty-four bytes, in as many vectors as that takes: stored by as wide a store as the loads that
+ * follow, which would wait long for several narrower ones. Where a function takes two of something,
+ * the first is for the first 32 bytes.
  *
- *     simd_join()         low, high
- *     simd_interleave()   low[0 .. 15], high[0 .. 15], low[16 .. 31], high[16 .. 31] */
-SIMD void simd_join(uint8_t *q, const void *low, const void *high)
+ *     b64_load()      32 bytes at a, 32 at b
+ *     b64_nibbles()   the low and the high nibbles of 16 bytes at a, then of 16 at b
+ *     b64_field()     bits of each byte moved right by a or b (left below 0), masked
+ *     b64_add()       y with such a field in bits that are 0
+ *     b64_sixteens()  16 added where the bit is set
+ *     b64_look_up()   levels[x], of 16
+ */
+struct b64 {
+    __m512i v;
+};
+SIMD void b64_store(void *q, struct b64 x)
 {
-    __m512i x = _mm512_castsi256_si512(_mm256_loadu_si256(low));
-    _mm512_storeu_si512(q, _mm512_inserti64x4(x, _mm256_loadu_si256(high), 1));
+    _mm512_storeu_si512(q, x.v);
 }
-SIMD void simd_interleave(uint8_t *q, const void *low, const void *high)
+SIMD struct b64 b64_load(const void *a, const void *b)
 {
-    __m512i a = _mm512_castsi256_si512(_mm256_loadu_si256(low));
-    __m512i b = _mm512_castsi256_si512(_mm256_loadu_si256(high));
-    __m512i which = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
-    _mm512_storeu_si512(q, _mm512_permutex2var_epi64(a, which, b));
+    __m256i low = _mm256_loadu_si256(a);
+    if (a == b)
+        return (struct b64){_mm512_broadcast_i64x4(low)};
+    return (struct b64){_mm512_inserti64x4(_mm512_castsi256_si512(low), _mm256_loadu_si256(b), 1)};
 }
-/* Byte i of 32 is 16 where bit i is set, else 0. */
-SIMD void simd_sixteens(uint32_t bits, void *q)
+SIMD struct b64 b64_nibbles(const void *a, const void *b)
 {
-    _mm256_storeu_si256(q, _mm256_maskz_set1_epi8(bits, 16));
+    __m512i x = _mm512_broadcast_i32x4(_mm_loadu_si128(a));
+    x = _mm512_mask_broadcast_i32x4(x, 0xff00, _mm_loadu_si128(b));
+    return (struct b64){vb_low(_mm512_srlv_epi64(x, _mm512_setr_epi64(0, 0, 4, 4, 0, 0, 4, 4)))};
 }
-/* x[i] = levels[x[i]], 32 of them; there are 16 levels. */
-SIMD void simd_look_up(const uint8_t *levels, void *x)
+SIMD __m512i b64_move(struct b64 x, const int a, const int b)
 {
-    __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)levels));
-    _mm256_storeu_si256(x, _mm256_shuffle_epi8(table, _mm256_loadu_si256(x)));
+    __m512i right = _mm512_setr_epi64(a, a, a, a, b, b, b, b);
+    return a == 0 && b == 0 ? x.v : _mm512_rorv_epi64(x.v, right);
+}
+SIMD struct b64 b64_field(struct b64 x, const int a, const int b, const char mask)
+{
+    return (struct b64){_mm512_and_si512(b64_move(x, a, b), _mm512_set1_epi8(mask))};
+}
+SIMD struct b64 b64_add(struct b64 y, struct b64 x, const int a, const int b, const char mask)
+{
+    __m512i m = _mm512_set1_epi8(mask);
+    return (struct b64){_mm512_ternarylogic_epi64(y.v, b64_move(x, a, b), m, 0xf8)};
+}
+SIMD struct b64 b64_sixteens(struct b64 x, uint64_t bits)
+{
+    return (struct b64){_mm512_mask_add_epi8(x.v, bits, x.v, _mm512_set1_epi8(16))};
+}
+SIMD struct b64 b64_look_up(const void *levels, struct b64 x)
+{
+    __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128(levels));
+    return (struct b64){_mm512_shuffle_epi8(table, x.v)};
+}
+SIMD struct b64 b64_xor(struct b64 x, const char mask)
+{
+    return (struct b64){_mm512_xor_si512(x.v, _mm512_set1_epi8(mask))};
 }
 SIMD float simd_half(const void *p)
 {
@@ -596,30 +626,64 @@ SIMD void vf_store_i8(int8_t *p, vf x)
     __m128i w = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
     _mm_storel_epi64((void *)p, _mm_packs_epi16(w, w));
 }
-SIMD void simd_join(uint8_t *q, const void *low, const void *high)
+struct b64 {
+    __m256i a, b;
+};
+SIMD void b64_store(void *q, struct b64 x)
 {
-    _mm256_storeu_si256((void *)q, _mm256_loadu_si256(low));
-    _mm256_storeu_si256((void *)(q + 32), _mm256_loadu_si256(high));
+    _mm256_storeu_si256(q, x.a);
+    _mm256_storeu_si256((void *)((char *)q + 32), x.b);
 }
-SIMD void simd_interleave(uint8_t *q, const void *low, const void *high)
+SIMD struct b64 b64_load(const void *a, const void *b)
 {
-    __m256i a = _mm256_loadu_si256(low), b = _mm256_loadu_si256(high);
-    _mm256_storeu_si256((void *)q, _mm256_permute2x128_si256(a, b, 0x20));
-    _mm256_storeu_si256((void *)(q + 32), _mm256_permute2x128_si256(a, b, 0x31));
+    return (struct b64){_mm256_loadu_si256(a), _mm256_loadu_si256(b)};
 }
-SIMD void simd_sixteens(uint32_t bits, void *q)
+SIMD __m256i b64_nibbles32(const void *p)
+{
+    __m256i x = _mm256_broadcastsi128_si256(_mm_loadu_si128(p));
+    return vb_low(_mm256_srlv_epi32(x, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)));
+}
+SIMD struct b64 b64_nibbles(const void *a, const void *b)
+{
+    return (struct b64){b64_nibbles32(a), b64_nibbles32(b)};
+}
+SIMD __m256i b64_field32(__m256i x, const int right, const char mask)
+{
+    x = right > 0 ? _mm256_srli_epi16(x, right) : right < 0 ? _mm256_slli_epi16(x, -right) : x;
+    return _mm256_and_si256(x, _mm256_set1_epi8(mask));
+}
+SIMD struct b64 b64_field(struct b64 x, const int a, const int b, const char mask)
+{
+    return (struct b64){b64_field32(x.a, a, mask), b64_field32(x.b, b, mask)};
+}
+SIMD struct b64 b64_add(struct b64 y, struct b64 x, const int a, const int b, const char mask)
+{
+    return (struct b64){_mm256_or_si256(y.a, b64_field32(x.a, a, mask)),
+                        _mm256_or_si256(y.b, b64_field32(x.b, b, mask))};
+}
+SIMD __m256i b64_sixteens32(__m256i y, uint32_t bits)
 {
     const __m256i byte = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202,
                                             0x0303030303030303);
     const __m256i bit = _mm256_set1_epi64x((int64_t)UINT64_C(0x8040201008040201));
     __m256i x = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), byte);
     x = _mm256_cmpeq_epi8(_mm256_and_si256(x, bit), bit);
-    _mm256_storeu_si256(q, _mm256_and_si256(x, _mm256_set1_epi8(16)));
+    return _mm256_or_si256(y, _mm256_and_si256(x, _mm256_set1_epi8(16)));
 }
-SIMD void simd_look_up(const uint8_t *levels, void *x)
+SIMD struct b64 b64_sixteens(struct b64 x, uint64_t bits)
 {
-    __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)levels));
-    _mm256_storeu_si256(x, _mm256_shuffle_epi8(table, _mm256_loadu_si256(x)));
+    return (struct b64){b64_sixteens32(x.a, (uint32_t)bits),
+                        b64_sixteens32(x.b, (uint32_t)(bits >> 32))};
+}
+SIMD struct b64 b64_look_up(const void *levels, struct b64 x)
+{
+    __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128(levels));
+    return (struct b64){_mm256_shuffle_epi8(table, x.a), _mm256_shuffle_epi8(table, x.b)};
+}
+SIMD struct b64 b64_xor(struct b64 x, const char mask)
+{
+    const __m256i m = _mm256_set1_epi8(mask);
+    return (struct b64){_mm256_xor_si256(x.a, m), _mm256_xor_si256(x.b, m)};
 }
 SIMD float simd_half(const void *p)
 {
@@ -837,11 +901,9 @@ SIMD void vf_store_i8(int8_t *p, vf x)
     int8x8_t b = vqmovn_s16(vcombine_s16(w, w));
     memcpy(p, &b, VF_N);
 }
-SIMD void simd_look_up(const uint8_t *levels, void *x)
+SIMD void simd_look_up(const void *levels, void *x)
 {
-    uint8_t *q = x;
-    for (int i = 0; i < 32; i += 16)
-        vst1q_u8(q + i, vqtbl1q_u8(vld1q_u8(levels), vld1q_u8(q + i)));
+    vst1q_u8(x, vqtbl1q_u8(vld1q_u8(levels), vld1q_u8(x)));
 }
 
 #else /* generic */
@@ -1016,11 +1078,11 @@ SIMD void vf_store_i8(int8_t *p, vf x)
     for (int i = 0; i < VF_N; i++)
         p[i] = (int8_t)(x[i] == x[i] ? x[i] : 0);
 }
-SIMD void simd_look_up(const uint8_t *levels, void *x)
+SIMD void simd_look_up(const void *levels, void *x)
 {
     uint8_t *q = x;
-    for (int i = 0; i < 32; i++)
-        q[i] = levels[q[i]];
+    for (int i = 0; i < 16; i++)
+        q[i] = ((const uint8_t *)levels)[q[i]];
 }
 SIMD vf vf_from_vi(vi a)
 {
@@ -1029,26 +1091,64 @@ SIMD vf vf_from_vi(vi a)
 #endif
 
 #if !defined(__AVX2__) /* sets of four floats */
-SIMD void simd_join(uint8_t *q, const void *low, const void *high)
+typedef uint8_t b16 __attribute__((vector_size(16)));
+struct b64 {
+    b16 part[4];
+};
+SIMD void b64_store(void *q, struct b64 x)
 {
-    memcpy(q, low, 32);
-    memcpy(q + 32, high, 32);
+    memcpy(q, &x, sizeof(x));
 }
-SIMD void simd_interleave(uint8_t *q, const void *low, const void *high)
+SIMD struct b64 b64_load(const void *a, const void *b)
 {
-    for (int i = 0; i < 2; i++) {
-        memcpy(q + 32 * i, (const char *)low + 16 * i, 16);
-        memcpy(q + 32 * i + 16, (const char *)high + 16 * i, 16);
+    struct b64 x;
+    memcpy(&x, a, 32);
+    memcpy(&x.part[2], b, 32);
+    return x;
+}
+SIMD struct b64 b64_nibbles(const void *a, const void *b)
+{
+    b16 x, y;
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return (struct b64){{x & 15, x >> 4, y & 15, y >> 4}};
+}
+SIMD struct b64 b64_field(struct b64 x, const int a, const int b, const char mask)
+{
+    for (int i = 0; i < 4; i++) {
+        const int right = i < 2 ? a : b;
+        x.part[i] = (right < 0 ? x.part[i] << -right : x.part[i] >> right) & (uint8_t)mask;
     }
+    return x;
 }
-SIMD void simd_sixteens(uint32_t bits, void *q)
+SIMD struct b64 b64_add(struct b64 y, struct b64 x, const int a, const int b, const char mask)
+{
+    x = b64_field(x, a, b, mask);
+    for (int i = 0; i < 4; i++)
+        y.part[i] |= x.part[i];
+    return y;
+}
+SIMD struct b64 b64_sixteens(struct b64 y, uint64_t bits)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
-    for (int i = 0; i < 4; i++) {
-        uint64_t x = (bits >> 8 * i & 255) * ones & UINT64_C(0x8040201008040201);
-        x = (x + 0x7f * ones) >> 3 & 0x10 * ones; /* bit j in byte j, at any place, to 16 */
-        memcpy((char *)q + 8 * i, &x, sizeof(x));
+    uint64_t x[8];
+    for (int i = 0; i < 8; i++) {
+        x[i] = (bits >> 8 * i & 255) * ones & UINT64_C(0x8040201008040201); /* bit j in byte j */
+        x[i] = (x[i] + 0x7f * ones) >> 3 & 0x10 * ones;
     }
+    return b64_add(y, b64_load(x, x + 4), 0, 0, 16);
+}
+SIMD struct b64 b64_look_up(const void *levels, struct b64 x)
+{
+    for (int i = 0; i < 4; i++)
+        simd_look_up(levels, &x.part[i]);
+    return x;
+}
+SIMD struct b64 b64_xor(struct b64 x, const char mask)
+{
+    for (int i = 0; i < 4; i++)
+        x.part[i] ^= (uint8_t)mask;
+    return x;
 }
 SIMD vf vf_spread(const vf *s, const int first, const int group)
 {
