@@ -177,7 +177,7 @@ struct jv jinja_macro_call(struct jinja_vm *vm, struct jv macro, const struct jv
         struct jv v;
         if (i < c->n_args && c->args)
             v = c->args[i];
-        else if (at >= 0)
+        else if (at >= 0 && c->named)
             v = c->named[at].v;
         else if (param->a)
             v = jinja_eval(vm, s, param->a);
