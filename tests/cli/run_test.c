@@ -84,7 +84,7 @@ static void follows_a_grammar(void **state)
     char *path = file_join(dir, "grammar");
     put(path, "root ::= (\"yes\" | \"no\") \" \" [ab]{3} \".\"\n");
     for (int seed = 0; seed < 5; seed++) {
-        char number[8];
+        char number[16];
         snprintf(number, sizeof(number), "%d", seed);
         char *text = run(ARGS("run", model, "x", "--grammar", path, "--seed", number), NULL);
         const char *rest = text + (strncmp(text, "yes ", 4) == 0 ? 4 : 3);
@@ -107,7 +107,7 @@ static void answers_in_json(void **state)
     put(path, "{\"type\":\"object\",\"properties\":{\"ok\":{\"type\":\"boolean\"},"
               "\"n\":{\"enum\":[1,2]}},\"required\":[\"ok\",\"n\"]}");
     for (int seed = 0; seed < 4; seed++) {
-        char number[8];
+        char number[16];
         snprintf(number, sizeof(number), "%d", seed);
         char *text = run(ARGS("run", model, "x", "--format", path, "-s", number), NULL);
         json_t *x = json_loads(text, 0, NULL);
