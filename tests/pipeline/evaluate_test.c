@@ -117,7 +117,8 @@ static void failures_move_nothing(void **state)
     assert_int_equal(s[1].n_past, 0);
     run(ev, &both[1], 1, &logits);
     assert_close(logits, want[1] + 39 * n_vocab);
-    kvcache_end(evaluator_cache(ev), &s[1]);
+    for (int i = 0; i < 2; i++)
+        kvcache_end(evaluator_cache(ev), &s[i]);
     evaluator_free(ev);
 }
 

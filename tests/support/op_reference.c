@@ -38,14 +38,14 @@ static void rows(struct work *w)
         w->out[i] = w->v[0][(int64_t)w->v[1][i / cols] * cols + i % cols];
 }
 
-/* What errors of a[j] are relative to: rounded to blocks of 32 whole numbers, the largest of them.
- */
-static double magnitude(const struct op *op, const double *a, int64_t j)
+/* What errors of a[j] of n are relative to: rounded to blocks of 32 whole numbers, the largest of
+ * them. */
+static double magnitude(const struct op *op, const double *a, int64_t j, int64_t n)
 {
     if (!op->fast || dtype_block(op->src[1]->type) == 1)
         return fabs(a[j]);
     double most = 0;
-    for (int64_t i = j / 32 * 32; i < j / 32 * 32 + 32; i++)
+    for (int64_t i = j / 32 * 32; i < n && i < j / 32 * 32 + 32; i++)
         most = fabs(a[i]) > most ? fabs(a[i]) : most;
     return most;
 }
@@ -78,7 +78,7 @@ static void conv(struct work *w)
             const double *b = w->v[1] + n * c * kh * kw + t;
             for (int64_t j = 0; j < c; j++) {
                 sum += a[j] * b[j * kh * kw];
-                mag += magnitude(w->op, a, j) * fabs(b[j * kh * kw]);
+                mag += magnitude(w->op, a, j, c) * fabs(b[j * kh * kw]);
             }
         }
         w->out[i] = sum;
