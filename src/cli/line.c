@@ -1,6 +1,7 @@
 /* line.c - see line.h. Editing and history are libedit's, with the keys of the user's ~/.editrc. */
 #include "cli/line.h"
 
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/interrupt.h"
@@ -10,6 +11,7 @@
 #include <fcntl.h>
 #include <histedit.h>
 #include <locale.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +19,7 @@
 #include <wchar.h>
 
 #define MAX_HISTORY 1000
+#define MAX_LINE    ((size_t)16 << 20) /* what is longer is cut */
 
 struct line_reader {
     EditLine *edit; /* NULL where standard input or output is no terminal */
@@ -25,7 +28,6 @@ struct line_reader {
     bool remember;
     const char *prompt; /* of the line being read */
     char *line;         /* owned: the last one */
-    size_t room;
 };
 
 static char *prompt_of(EditLine *edit)
@@ -35,6 +37,21 @@ static char *prompt_of(EditLine *edit)
     return (char *)(uintptr_t)r->prompt; /* libedit does not write to it */
 }
 
+/* One byte of standard input; 0 at its end, -1 once a signal came. It looks for that every tenth of
+ * a second, for it may come between looking and waiting, or to another thread. */
+static int read_byte(char *c)
+{
+    struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+    while (!atomic_load(interrupt_flag())) {
+        int n = poll(&p, 1, 100);
+        if (n > 0)
+            return (int)read(STDIN_FILENO, c, 1);
+        if (n < 0 && errno != EINTR)
+            return 0;
+    }
+    return -1;
+}
+
 /* libedit's own function reads on after the first signal; this one ends the line. */
 static int read_character(EditLine *edit, wchar_t *out)
 {
@@ -42,11 +59,9 @@ static int read_character(EditLine *edit, wchar_t *out)
     (void)edit;
     for (;;) {
         char c;
-        ssize_t n = read(STDIN_FILENO, &c, 1);
-        if (n < 0 && errno == EINTR && !atomic_load(interrupt_flag()))
-            continue; /* the window changed its size */
+        int n = read_byte(&c);
         if (n <= 0)
-            return (int)n;
+            return n;
         size_t m = mbrtowc(out, &c, 1, &state);
         if (m != (size_t)-2) { /* complete, or malformed: dropped */
             if (m != (size_t)-1)
@@ -114,6 +129,22 @@ static enum line_event read_edited(struct line_reader *r, const char **line)
     return LINE_TEXT;
 }
 
+static enum line_event read_plain(struct line_reader *r, const char **line)
+{
+    struct buf b;
+    char c;
+    int n;
+    buf_init(&b, MAX_LINE);
+    while ((n = read_byte(&c)) > 0 && c != '\n')
+        buf_append_char(&b, c);
+    bool nothing = n <= 0 && (n < 0 || b.len == 0);
+    free(r->line);
+    r->line = mem_strdup(buf_str(&b));
+    buf_release(&b);
+    *line = r->line;
+    return nothing ? (n < 0 ? LINE_INTERRUPTED : LINE_END) : LINE_TEXT;
+}
+
 enum line_event line_read(struct line_reader *r, const char *prompt, const char **line)
 {
     r->prompt = prompt;
@@ -121,15 +152,7 @@ enum line_event line_read(struct line_reader *r, const char *prompt, const char 
         return read_edited(r, line);
     if (isatty(STDIN_FILENO))
         terminal_write(STDOUT_FILENO, prompt, strlen(prompt));
-    ssize_t n = getline(&r->line, &r->room, stdin);
-    if (n < 0) {
-        clearerr(stdin); /* of the signal: the next line may come */
-        return atomic_load(interrupt_flag()) ? LINE_INTERRUPTED : LINE_END;
-    }
-    if (n > 0 && r->line[n - 1] == '\n')
-        r->line[n - 1] = '\0';
-    *line = r->line;
-    return LINE_TEXT;
+    return read_plain(r, line);
 }
 
 /* An empty file of the owner's, and the folders it is in; what fails here fails in H_SAVE. */

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PATIENCE 120000 /* ms without a byte: it hangs */
@@ -73,7 +74,8 @@ static void start(struct session *s, const char *term)
     s->slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
     assert_true(s->slave >= 0);
     tcgetattr(s->slave, &quiet);
-    quiet.c_lflag &= ~(tcflag_t)ECHO; /* what is typed does not come back */
+    if (strcmp(term, "dumb") == 0)
+        quiet.c_lflag &= ~(tcflag_t)ECHO; /* what is typed does not come back */
     tcsetattr(s->slave, TCSANOW, &quiet);
     buf_init(&s->seen, 16 << 20);
     setenv("TERM", term, 1);
@@ -199,6 +201,19 @@ static void interrupted(void **state)
     finish(&s, 143);
 }
 
+/* Waits until the line is edited: what is typed before is the terminal's to interpret. */
+static void await_editor(const struct session *s)
+{
+    struct termios t;
+    for (int i = 0; i < PATIENCE / 10; i++) {
+        assert_int_equal(tcgetattr(s->slave, &t), 0);
+        if (!(t.c_lflag & ICANON))
+            return;
+        nanosleep(&(struct timespec){0, 10000000L}, NULL);
+    }
+    fail_msg("the line is not edited");
+}
+
 /* With a terminal that can do more, lines are edited and remembered. */
 static void edits(void **state)
 {
@@ -210,6 +225,7 @@ static void edits(void **state)
          "/show xparameters\001\006\006\006\006\006\006\004\n"); /* ^A ^F... ^D: without the x */
     expect(&s, "temperature");
     expect(&s, ">>> ");
+    await_editor(&s);
     type(&s, "/bye\n");
     finish(&s, 0);
     char *history = file_join(dir, "lar/history");
@@ -217,11 +233,15 @@ static void edits(void **state)
     assert_int_equal(stat(history, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     start(&s, "xterm");
+    await_editor(&s);
     type(&s, "\020\020\n"); /* ^P ^P: the line before the last */
     expect(&s, "temperature");
     expect(&s, ">>> ");
+    await_editor(&s);
     ask(&s, "/set nohistory\n", "");
+    await_editor(&s);
     ask(&s, "/show system\n", "there is none");
+    await_editor(&s);
     type(&s, "/bye\n");
     finish(&s, 0);
     char *text;
