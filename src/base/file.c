@@ -123,6 +123,21 @@ char *file_folder(const char *path)
     return n ? mem_strndup(path, n > 1 ? n - 1 : 1) : mem_strdup(".");
 }
 
+int file_make_folders(const char *path, unsigned mode, struct err *e)
+{
+    char *p = mem_strdup(path);
+    int rc = 0;
+    for (char *slash = strchr(p + (*p != '\0'), '/'); slash && !rc;
+         slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(p, mode) != 0 && errno != EEXIST)
+            rc = err_set(e, ERR_IO, "%s: cannot make this folder: %s", p, strerror(errno));
+        *slash = '/';
+    }
+    free(p);
+    return rc;
+}
+
 /* Temporary files of open writers, for the signal handler: a fixed table of atomic pointers. */
 #define MAX_OPEN 16
 static _Atomic(char *) open_temps[MAX_OPEN];

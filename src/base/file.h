@@ -34,6 +34,9 @@ const char *file_base(const char *path, size_t *n);
 /* What is before that, "." where nothing is; heap. */
 char *file_folder(const char *path);
 
+/* Makes the folders that the file of this path lies in, as far as they are missing. */
+int file_make_folders(const char *path, unsigned mode, struct err *e);
+
 /* Writes a file so that it appears complete or not at all: bytes go to a temporary file beside it,
  * which is synced and renamed on commit, removed on abort. */
 struct file_writer {

@@ -5,6 +5,7 @@
  */
 #include "cli/commands.h"
 
+#include "base/clock.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -30,7 +31,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MAX_LINE      (1u << 20)
@@ -56,13 +56,6 @@ struct drawing {
     int cell;                       /* being drawn */
     struct err *e;
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static bool given(const struct drawing *d, enum option id)
 {
@@ -137,7 +130,8 @@ static json_t *result(const struct recipe *recipe, const struct drawing *d, cons
     json_object_set_new(root, "path", json_string(buf_str(&utf8)));
     json_object_update(root, json);
     json_object_set_new(root, "backend", json_string(d->b->name));
-    json_object_set_new(root, "seconds", json_real((double)(long)((now() - d->start) * 1e3) / 1e3));
+    json_object_set_new(root, "seconds",
+                        json_real((double)(long)((clock_seconds() - d->start) * 1e3) / 1e3));
     json_decref(json);
     buf_release(&utf8);
     free(text);
@@ -194,7 +188,7 @@ static int on_picture(const struct picture *p, int i, uint64_t seed, void *ctx)
     free(path);
     picture_text_release(&text);
     recipe_release(&recipe);
-    d->start = now();
+    d->start = clock_seconds();
     return rc;
 }
 
@@ -313,7 +307,7 @@ static int draw(struct drawing *d)
         return rc;
     d->model_name = image_model_name(d->m);
     d->hash = model_hash_begin(d->m->file);
-    d->start = now();
+    d->start = clock_seconds();
     rc = open_previews(d);
     if (rc)
         return rc;

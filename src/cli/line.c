@@ -14,7 +14,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -158,15 +157,7 @@ enum line_event line_read(struct line_reader *r, const char *prompt, const char 
 /* An empty file of the owner's, and the folders it is in; what fails here fails in H_SAVE. */
 static void make_private(const char *path)
 {
-    char *folder = file_folder(path);
-    for (char *p = folder + 1; *p; p++)
-        if (*p == '/') {
-            *p = '\0';
-            mkdir(folder, 0700);
-            *p = '/';
-        }
-    mkdir(folder, 0700);
-    free(folder);
+    file_make_folders(path, 0700, NULL);
     int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     if (fd >= 0)
         close(fd);

@@ -87,18 +87,6 @@ bool model_hash_load(const char *file, const struct checkpoint *c, char out[MODE
     return found;
 }
 
-/* Makes the folders of a file, as far as they are missing. */
-static void make_folders(const char *file)
-{
-    char *path = mem_strdup(file);
-    for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
-        *p = '\0';
-        (void)mkdir(path, 0700); /* a failure shows when the file is written */
-        *p = '/';
-    }
-    free(path);
-}
-
 /* The path in a line of the cache, or NULL. */
 static const char *path_in(const char *line)
 {
@@ -117,7 +105,7 @@ void model_hash_store(const char *file, const struct checkpoint *c,
     struct file_writer w;
     if (!id)
         return;
-    make_folders(file);
+    file_make_folders(file, 0700, NULL); /* a failure shows when the file is written */
     (void)file_read(file, MAX_CACHE, &old, NULL, NULL);
     if (file_writer_open(&w, file, NULL) == 0) {
         const char *path = strchr(id, '/');

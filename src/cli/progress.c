@@ -1,11 +1,11 @@
 /* progress.c - see progress.h. */
 #include "cli/progress.h"
 
+#include "base/clock.h"
 #include "cli/terminal.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define REDRAW_SECONDS 0.1 /* on a terminal */
 #define LINE_SECONDS   1.0 /* elsewhere */
@@ -13,16 +13,9 @@
 #define MIN_BAR        4   /* a shorter bar says nothing */
 #define MAX_LINE       256 /* bytes */
 
-static double now_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 void progress_begin(struct progress *p, int fd, const char *label)
 {
-    *p = (struct progress){.fd = fd, .label = label, .last_done = -1, .start = now_seconds()};
+    *p = (struct progress){.fd = fd, .label = label, .last_done = -1, .start = clock_seconds()};
     p->tty = terminal_is_capable(fd);
     p->escapes = p->tty && !terminal_no_color();
     p->utf8 = terminal_is_utf8();
@@ -133,7 +126,7 @@ void progress_step_at(struct progress *p, int done, int total, double now)
 
 void progress_step(struct progress *p, int done, int total)
 {
-    progress_step_at(p, done, total, now_seconds());
+    progress_step_at(p, done, total, clock_seconds());
 }
 
 void progress_end(struct progress *p)

@@ -88,66 +88,20 @@ static int set_parameter(struct repl *r, const char *rest, struct err *e)
     return rc ? (buf_release(&b), rc) : print(&b, e);
 }
 
-static int set_system(struct repl *r, const char *rest, struct err *e)
+static int set_switch(struct repl *r, const char *name, struct err *e)
 {
-    return do_system(r, rest, e);
-}
-
-static int set_flag(bool *flag, bool value)
-{
-    *flag = value;
-    return 0;
-}
-
-static int set_verbose(struct repl *r, const char *rest, struct err *e)
-{
-    (void)rest;
-    (void)e;
-    return set_flag(&r->answerer->verbose, true);
-}
-
-static int set_quiet(struct repl *r, const char *rest, struct err *e)
-{
-    (void)rest;
-    (void)e;
-    return set_flag(&r->answerer->verbose, false);
-}
-
-static int set_thinking(struct repl *r, enum chat_thinking to, struct err *e)
-{
-    const struct chat_abilities *can = chat_template_abilities(r->answerer->model->chat);
-    if (!can->thinking_option)
-        return err_set(e, ERR_UNSUPPORTED, "%s cannot be told whether to think",
-                       r->answerer->model->name);
-    r->answerer->thinking = to;
-    return 0;
-}
-
-static int set_think(struct repl *r, const char *rest, struct err *e)
-{
-    (void)rest;
-    return set_thinking(r, CHAT_THINKING_ON, e);
-}
-
-static int set_nothink(struct repl *r, const char *rest, struct err *e)
-{
-    (void)rest;
-    return set_thinking(r, CHAT_THINKING_OFF, e);
-}
-
-static int set_history(struct repl *r, const char *rest, struct err *e)
-{
-    (void)rest;
-    (void)e;
-    line_remember(r->reader, true);
-    return 0;
-}
-
-static int set_nohistory(struct repl *r, const char *rest, struct err *e)
-{
-    (void)rest;
-    (void)e;
-    line_remember(r->reader, false);
+    struct answerer *a = r->answerer;
+    bool thinks = strcmp(name, "think") == 0;
+    if (thinks || strcmp(name, "nothink") == 0) {
+        if (!chat_template_abilities(a->model->chat)->thinking_option)
+            return err_set(e, ERR_UNSUPPORTED, "%s cannot be told whether to think",
+                           a->model->name);
+        a->thinking = thinks ? CHAT_THINKING_ON : CHAT_THINKING_OFF;
+    } else if (strcmp(name, "verbose") == 0 || strcmp(name, "quiet") == 0) {
+        a->verbose = *name == 'v';
+    } else {
+        line_remember(r->reader, strcmp(name, "history") == 0);
+    }
     return 0;
 }
 
@@ -156,16 +110,17 @@ static int set_format(struct repl *r, const char *rest, struct err *e)
     return answer_format(r->answerer, rest, e);
 }
 
+/* Those without a function are switches: set_switch() knows them by name. */
 static const struct command settings[] = {
     {"parameter", "[NAME VALUE]", "how answers are made; alone: all names", set_parameter},
-    {"system", "TEXT", "how the model shall behave", set_system},
+    {"system", "TEXT", "how the model shall behave", do_system},
     {"format", "json|FILE", "answers are JSON, or follow a schema; alone: neither", set_format},
-    {"think", "", "let the model think first", set_think},
-    {"nothink", "", "and not", set_nothink},
-    {"verbose", "", "say how fast answers are", set_verbose},
-    {"quiet", "", "and not", set_quiet},
-    {"history", "", "remember what is typed", set_history},
-    {"nohistory", "", "and not", set_nohistory},
+    {"think", "", "let the model think first", NULL},
+    {"nothink", "", "and not", NULL},
+    {"verbose", "", "say how fast answers are", NULL},
+    {"quiet", "", "and not", NULL},
+    {"history", "", "remember what is typed", NULL},
+    {"nohistory", "", "and not", NULL},
 };
 #define N_SETTINGS (sizeof(settings) / sizeof(*settings))
 
@@ -186,7 +141,7 @@ static int call(struct repl *r, const struct command *rows, size_t n, const char
     size_t word = first_word(line, &rest);
     for (size_t i = 0; i < n; i++)
         if (is_word(line, word, rows[i].name))
-            return rows[i].fn(r, rest, e);
+            return rows[i].fn ? rows[i].fn(r, rest, e) : set_switch(r, rows[i].name, e);
     bool set = rows == settings;
     return err_set(e, ERR_ARG, "there is no %s%.*s; %s lists what there is", set ? "setting " : "/",
                    (int)(word < 60 ? word : 60), line, set ? "/set" : "/help");

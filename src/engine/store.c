@@ -6,7 +6,6 @@
 #include "base/mem.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -254,27 +253,12 @@ int store_weights(const char *text, char **path, struct err *e)
 
 /* ---- writing ---- */
 
-/* Makes the folders of a path up to its last slash. */
-static int make_above(const char *path, struct err *e)
-{
-    char *p = mem_strdup(path);
-    int rc = 0;
-    for (char *slash = strchr(p + 1, '/'); slash && !rc; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(p, 0755) != 0 && errno != EEXIST)
-            rc = err_set(e, ERR_IO, "%s: cannot make this folder: %s", p, strerror(errno));
-        *slash = '/';
-    }
-    free(p);
-    return rc;
-}
-
 int store_make_folders(const struct store *s, struct err *e)
 {
     char *blobs = file_join(s->root[0], "blobs/"), *manifests = file_join(s->root[0], "manifests/");
-    int rc = make_above(blobs, e);
+    int rc = file_make_folders(blobs, 0755, e);
     if (!rc)
-        rc = make_above(manifests, e);
+        rc = file_make_folders(manifests, 0755, e);
     free(manifests);
     free(blobs);
     return rc;
@@ -286,7 +270,7 @@ int store_write_manifest(const struct store *s, const struct model_name *name, c
     struct file_writer w;
     char *relative = model_name_path(name);
     char *path = mem_printf("%s/manifests/%s", s->root[0], relative);
-    int rc = make_above(path, e);
+    int rc = file_make_folders(path, 0755, e);
     if (!rc)
         rc = file_writer_open(&w, path, e);
     if (!rc) {

@@ -1,6 +1,7 @@
 /* preview.c - see preview.h. */
 #include "pipeline/preview.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -12,7 +13,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define PATCH  4 /* latents of the same value, so that the middle ones see no other */
 #define SIDE   6 /* patches per side of what is decoded for the fit */
@@ -189,13 +189,6 @@ static int project(const struct preview *p, struct picture *out, struct err *e)
 
 /* ---- any of them ---- */
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 int preview_init(struct preview *p, struct image_model *m, struct backend *b,
                  const struct preview_options *o, struct err *e)
 {
@@ -236,7 +229,7 @@ void preview_release(struct preview *p)
 
 bool preview_due(const struct preview *p)
 {
-    return p->share <= 0 || now() >= p->next;
+    return p->share <= 0 || clock_seconds() >= p->next;
 }
 
 static void shrink(struct preview *p, const float *latent)
@@ -254,7 +247,7 @@ static void shrink(struct preview *p, const float *latent)
 int preview_make(struct preview *p, const float *latent, struct picture *out, struct err *e)
 {
     struct picture small = {0};
-    double start = now();
+    double start = clock_seconds();
     shrink(p, latent);
     *out = (struct picture){0};
     int rc;
@@ -268,6 +261,6 @@ int preview_make(struct preview *p, const float *latent, struct picture *out, st
         picture_release(&small);
     }
     if (p->share > 0)
-        p->next = now() + (now() - start) * (1 / p->share - 1);
+        p->next = clock_seconds() + (clock_seconds() - start) * (1 / p->share - 1);
     return rc;
 }

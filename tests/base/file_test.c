@@ -122,6 +122,27 @@ static void reads_up_to_a_limit(void **state)
     free(dir);
 }
 
+static void makes_folders(void **state)
+{
+    (void)state;
+    char *dir = test_temp_dir(), *path = file_join(dir, "a/b/file"), *above = file_join(dir, "a/b");
+    char *below = file_join(dir, "plain/x/file"), *plain = file_join(dir, "plain");
+    struct err e = {0};
+    assert_ok(file_make_folders(path, 0700, &e), e);
+    assert_ok(file_make_folders(path, 0700, &e), e); /* they are there */
+    assert_true(file_is_dir(above));
+    assert_false(file_exists(path));
+    put(plain, "");
+    assert_int_equal(file_make_folders(below, 0700, &e), ERR_IO);
+    assert_err(e, ERR_IO, "plain/x: cannot make this folder");
+    assert_int_equal(file_make_folders("name", 0700, NULL), 0);
+    free(plain);
+    free(below);
+    free(above);
+    free(path);
+    free(dir);
+}
+
 static void parts_of_paths(void **state)
 {
     (void)state;
@@ -266,6 +287,7 @@ int main(void)
         cmocka_unit_test(reads_up_to_a_limit),
         cmocka_unit_test(joins),
         cmocka_unit_test(parts_of_paths),
+        cmocka_unit_test(makes_folders),
         cmocka_unit_test(commit_replaces_abort_leaves),
         cmocka_unit_test(unwritable_places),
         cmocka_unit_test(full_disk),

@@ -10,25 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static char *model, *dir;
-
-static int setup(void **state)
-{
-    (void)state;
-    program_home();
-    model = tiny_language_write("f32");
-    dir = test_temp_dir();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    free(model);
-    free(dir);
-    return 0;
-}
-
 static int64_t size_of(const char *path)
 {
     struct stat st;
@@ -43,10 +24,10 @@ static void writes_mixes(void **state)
         const char *mix, *type; /* one that it must use */
     } rows[] = {{"q4_k_m", "Q4_K"}, {"Q8_0", "Q8_0"}, {"q2_k", "Q2_K"}, {"q6_k", "Q6_K"}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-        struct program p = {.dir = dir};
-        char *name = mem_printf("%s.gguf", rows[i].mix), *path = file_join(dir, name);
-        program_run(&p, ARGS("quantize", model, name, rows[i].mix), 0, "");
-        assert_true(size_of(path) < size_of(model) / 3);
+        struct program p = {.dir = tiny_dir};
+        char *name = mem_printf("%s.gguf", rows[i].mix), *path = file_join(tiny_dir, name);
+        program_run(&p, ARGS("quantize", tiny_model, name, rows[i].mix), 0, "");
+        assert_true(size_of(path) < size_of(tiny_model) / 3);
         program_run(&p, ARGS("inspect", name), 0, rows[i].type);
         program_run(&p, ARGS("run", name, "--raw", "a big dog", "-n4", "--temperature=0"), 0, "");
         assert_true(strlen(p.text) > 1);
@@ -59,13 +40,13 @@ static void writes_mixes(void **state)
 static void refuses(void **state)
 {
     (void)state;
-    struct program p = {.dir = dir};
-    program_run(&p, ARGS("quantize", model, "once.gguf", "q4_0"), 0, "");
-    program_run(&p, ARGS("quantize", model, "once.gguf", "q4_0"), 2, "--force");
-    program_run(&p, ARGS("quantize", model, "once.gguf", "q5_0", "--force"), 0, "");
-    program_run(&p, ARGS("quantize", model, "x.gguf", "q4_z"), 2, "q4_z");
+    struct program p = {.dir = tiny_dir};
+    program_run(&p, ARGS("quantize", tiny_model, "once.gguf", "q4_0"), 0, "");
+    program_run(&p, ARGS("quantize", tiny_model, "once.gguf", "q4_0"), 2, "--force");
+    program_run(&p, ARGS("quantize", tiny_model, "once.gguf", "q5_0", "--force"), 0, "");
+    program_run(&p, ARGS("quantize", tiny_model, "x.gguf", "q4_z"), 2, "q4_z");
     program_run(&p, ARGS("quantize", "/nowhere.gguf", "x.gguf", "q4_0"), 1, "/nowhere.gguf");
-    char *path = file_join(dir, "x.gguf");
+    char *path = file_join(tiny_dir, "x.gguf");
     assert_false(file_exists(path));
     program_release(&p);
     free(path);
@@ -77,5 +58,5 @@ int main(void)
         cmocka_unit_test(writes_mixes),
         cmocka_unit_test(refuses),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, tiny_language_setup, tiny_language_teardown);
 }

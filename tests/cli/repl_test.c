@@ -19,8 +19,6 @@
 
 #define PATIENCE 120000 /* ms without a byte: it hangs */
 
-static char *model, *dir;
-
 /* A terminal with `lar run` in it, and all it has written. */
 struct session {
     struct program p;
@@ -78,8 +76,8 @@ static void start(struct session *s, const char *term)
     tcsetattr(s->slave, TCSANOW, &quiet);
     buf_init(&s->seen, 16 << 20);
     setenv("TERM", term, 1);
-    s->p = (struct program){.dir = dir, .input = name, .out = s->slave};
-    program_start(&s->p, ARGS("run", model, "--num-ctx=100000", "-n8", "--temperature=0"));
+    s->p = (struct program){.dir = tiny_dir, .input = name, .out = s->slave};
+    program_start(&s->p, ARGS("run", tiny_model, "--num-ctx=100000", "-n8", "--temperature=0"));
     expect(s, ">>> ");
     free(name);
 }
@@ -164,7 +162,7 @@ static void refuses(void **state)
         {"\xff\xfe\n", "is not UTF-8"},
     };
     struct session s;
-    char *other = file_join(dir, "other.txt");
+    char *other = file_join(tiny_dir, "other.txt");
     struct file_writer w;
     struct err e = {0};
     assert_ok(file_writer_open(&w, other, &e), e);
@@ -205,14 +203,14 @@ static void remembers(void **state)
 {
     (void)state;
     struct session s;
-    setenv("XDG_STATE_HOME", dir, 1);
+    setenv("XDG_STATE_HOME", tiny_dir, 1);
     start(&s, "xterm");
     ask(&s, "/show parameters\n", "num_predict");
     ask(&s, "/set nohistory\n", "");
     ask(&s, "/show system\n", "there is none");
     type(&s, "/bye\n");
     finish(&s, 0);
-    char *history = file_join(dir, "lar/history"), *text;
+    char *history = file_join(tiny_dir, "lar/history"), *text;
     struct stat st;
     struct err e = {0};
     assert_int_equal(stat(history, &st), 0);
@@ -225,23 +223,6 @@ static void remembers(void **state)
     unsetenv("XDG_STATE_HOME");
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    program_home();
-    model = tiny_language_write("f32");
-    dir = test_temp_dir();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    free(model);
-    free(dir);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,5 +231,5 @@ int main(void)
         cmocka_unit_test(interrupted),
         cmocka_unit_test(remembers),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, tiny_language_setup, tiny_language_teardown);
 }

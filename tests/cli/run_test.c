@@ -14,8 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static char *model, *dir;
-
 static void put(const char *path, const char *text)
 {
     FILE *f = fopen(path, "w");
@@ -44,8 +42,8 @@ static void compare(const char *const *a, const char *const *b, bool same)
     free(y);
 }
 
-#define RAW    "run", model, "--raw", "a big dog", "-n12"
-#define GREEDY "run", model, "--raw", "a big dog", "-n80", "--temperature=0"
+#define RAW    "run", tiny_model, "--raw", "a big dog", "-n12"
+#define GREEDY "run", tiny_model, "--raw", "a big dog", "-n80", "--temperature=0"
 
 static void answers(void **state)
 {
@@ -55,10 +53,10 @@ static void answers(void **state)
     compare(ARGS(RAW, "--temperature=0"), ARGS(RAW, "--temperature=0", "--seed=5"), true);
     compare(ARGS(RAW, "--temperature=0"), ARGS(RAW, "--top-k=1", "--seed=9"), true);
     compare(ARGS(RAW, "--temperature=0"), ARGS(RAW, "--temperature=0", "--exact", "-t1"), true);
-    compare(ARGS("run", model, "a big dog", "-n12", "--temperature=0"),
+    compare(ARGS("run", tiny_model, "a big dog", "-n12", "--temperature=0"),
             ARGS(RAW, "--temperature=0"), false); /* the template */
-    compare(ARGS("run", model, "a big dog", "-n12", "--temperature=0"),
-            ARGS("run", model, "a big dog", "-n12", "--temperature=0", "--system", "be kind"),
+    compare(ARGS("run", tiny_model, "a big dog", "-n12", "--temperature=0"),
+            ARGS("run", tiny_model, "a big dog", "-n12", "--temperature=0", "--system", "be kind"),
             false);
     compare(ARGS(RAW, "--temperature=0"),
             ARGS(RAW, "--temperature=0", "--cache-type=q8_0", "--num-ctx=64"), true);
@@ -81,12 +79,12 @@ static void stops(void **state)
 static void follows_a_grammar(void **state)
 {
     (void)state;
-    char *path = file_join(dir, "grammar");
+    char *path = file_join(tiny_dir, "grammar");
     put(path, "root ::= (\"yes\" | \"no\") \" \" [ab]{3} \".\"\n");
     for (int seed = 0; seed < 5; seed++) {
         char number[16];
         snprintf(number, sizeof(number), "%d", seed);
-        char *text = run(ARGS("run", model, "x", "--grammar", path, "--seed", number), NULL);
+        char *text = run(ARGS("run", tiny_model, "x", "--grammar", path, "--seed", number), NULL);
         const char *rest = text + (strncmp(text, "yes ", 4) == 0 ? 4 : 3);
         assert_true(strncmp(text, "yes ", 4) == 0 || strncmp(text, "no ", 3) == 0);
         assert_int_equal(strspn(rest, "ab"), 3);
@@ -95,7 +93,7 @@ static void follows_a_grammar(void **state)
     }
     put(path, "root ::= \"yes\n");
     struct program p = {0};
-    program_run(&p, ARGS("run", model, "x", "--grammar", path), 1, "the grammar's line");
+    program_run(&p, ARGS("run", tiny_model, "x", "--grammar", path), 1, "the grammar's line");
     program_release(&p);
     free(path);
 }
@@ -103,26 +101,26 @@ static void follows_a_grammar(void **state)
 static void answers_in_json(void **state)
 {
     (void)state;
-    char *path = file_join(dir, "schema.json");
+    char *path = file_join(tiny_dir, "schema.json");
     put(path, "{\"type\":\"object\",\"properties\":{\"ok\":{\"type\":\"boolean\"},"
               "\"n\":{\"enum\":[1,2]}},\"required\":[\"ok\",\"n\"]}");
     for (int seed = 0; seed < 4; seed++) {
         char number[16];
         snprintf(number, sizeof(number), "%d", seed);
-        char *text = run(ARGS("run", model, "x", "--format", path, "-s", number), NULL);
+        char *text = run(ARGS("run", tiny_model, "x", "--format", path, "-s", number), NULL);
         json_t *x = json_loads(text, 0, NULL);
         assert_true(json_is_boolean(json_object_get(x, "ok")));
         assert_true(json_integer_value(json_object_get(x, "n")) > 0);
         json_decref(x);
         free(text);
     }
-    char *text = run(ARGS("run", model, "x", "--format", "json", "-n5"), NULL);
+    char *text = run(ARGS("run", tiny_model, "x", "--format", "json", "-n5"), NULL);
     assert_int_equal(text[0], '{');
     free(text);
     put(path, "{\"type\":\"object\",\"not\":{}}");
     struct program p = {0};
-    program_run(&p, ARGS("run", model, "x", "--format", path), 1, "not");
-    program_run(&p, ARGS("run", model, "x", "--format", path, "--grammar", path), 2,
+    program_run(&p, ARGS("run", tiny_model, "x", "--format", path), 1, "not");
+    program_run(&p, ARGS("run", tiny_model, "x", "--format", path, "--grammar", path), 2,
                 "--grammar and --format");
     program_release(&p);
     free(path);
@@ -138,7 +136,7 @@ static void tells_the_story(void **state)
     if (!weights || !vocabulary || !expected)
         test_skip("shared data weights/stories260K is absent");
     struct err e = {0};
-    char *path = file_join(dir, "stories.gguf");
+    char *path = file_join(tiny_dir, "stories.gguf");
     assert_ok(llama2c_convert(weights, vocabulary, path, &e), e);
     assert_ok(file_read(expected, 65536, &want, NULL, &e), e);
     static const char prompt[] = "Once upon a time";
@@ -157,14 +155,14 @@ static void tells_the_story(void **state)
 static void reads_pipes(void **state)
 {
     (void)state;
-    char *path = file_join(dir, "input");
+    char *path = file_join(tiny_dir, "input");
     put(path, "a big dog\n\n");
     char *from_words = run(ARGS(RAW, "--temperature=0"), NULL);
-    char *from_pipe = run(ARGS("run", model, "--raw", "-n12", "--temperature=0"), path);
+    char *from_pipe = run(ARGS("run", tiny_model, "--raw", "-n12", "--temperature=0"), path);
     assert_string_equal(from_pipe, from_words);
-    char *both = run(ARGS("run", model, "--raw", "-n12", "--temperature=0", "see:"), path);
-    char *same = run(ARGS("run", model, "--raw", "-n12", "--temperature=0", "see:\n\na big dog"),
-                     NULL);
+    char *both = run(ARGS("run", tiny_model, "--raw", "-n12", "--temperature=0", "see:"), path);
+    char *same = run(
+        ARGS("run", tiny_model, "--raw", "-n12", "--temperature=0", "see:\n\na big dog"), NULL);
     assert_string_equal(both, same);
     free(both);
     free(same);
@@ -188,16 +186,16 @@ static void refuses(void **state)
 {
     (void)state;
     struct program p = {0};
-    program_run(&p, ARGS("run", model), 2, "there is no prompt");
+    program_run(&p, ARGS("run", tiny_model), 2, "there is no prompt");
     program_run(&p, ARGS("run", "/nowhere.gguf", "x"), 1, "/nowhere.gguf");
-    program_run(&p, ARGS("run", model, "x", "--seed=1-3"), 2, "--seed: seed 1-3");
-    program_run(&p, ARGS("run", model, "x", "--set=top_p"), 2, "--set top_p: wants a name");
-    program_run(&p, ARGS("run", model, "x", "--set=best=1"), 2, "there is no option best");
-    program_run(&p, ARGS("run", model, "x", "--set=mirostat=1"), 2, "mirostat is 1");
-    program_run(&p, ARGS("run", model, "x", "--logit-bias=5"), 2, "--logit-bias 5");
-    program_run(&p, ARGS("run", model, "x", "--logit-bias=99999:1"), 2, "no token 99999");
-    program_run(&p, ARGS("run", model, "x", "--stop="), 2, "--stop: the text is empty");
-    program_run(&p, ARGS("run", model, "--raw", "a b c d e f g h i j k l", "-c8"), 2,
+    program_run(&p, ARGS("run", tiny_model, "x", "--seed=1-3"), 2, "--seed: seed 1-3");
+    program_run(&p, ARGS("run", tiny_model, "x", "--set=top_p"), 2, "--set top_p: wants a name");
+    program_run(&p, ARGS("run", tiny_model, "x", "--set=best=1"), 2, "there is no option best");
+    program_run(&p, ARGS("run", tiny_model, "x", "--set=mirostat=1"), 2, "mirostat is 1");
+    program_run(&p, ARGS("run", tiny_model, "x", "--logit-bias=5"), 2, "--logit-bias 5");
+    program_run(&p, ARGS("run", tiny_model, "x", "--logit-bias=99999:1"), 2, "no token 99999");
+    program_run(&p, ARGS("run", tiny_model, "x", "--stop="), 2, "--stop: the text is empty");
+    program_run(&p, ARGS("run", tiny_model, "--raw", "a b c d e f g h i j k l", "-c8"), 2,
                 "the context holds 8");
     program_release(&p);
 }
@@ -210,7 +208,7 @@ static void ends_on_ctrl_c(void **state)
     char byte;
     assert_int_equal(pipe(ends), 0);
     struct program p = {.out = ends[1]};
-    program_start(&p, ARGS("run", model, "--raw", "a", "-c100000", "--logit-bias=777:-inf"));
+    program_start(&p, ARGS("run", tiny_model, "--raw", "a", "-c100000", "--logit-bias=777:-inf"));
     close(ends[1]);
     assert_int_equal(read(ends[0], &byte, 1), 1);
     kill(p.pid, SIGINT);
@@ -223,23 +221,6 @@ static void ends_on_ctrl_c(void **state)
     program_release(&p);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    program_home();
-    model = tiny_language_write("f32");
-    dir = test_temp_dir();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    free(model);
-    free(dir);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,5 +230,5 @@ int main(void)
         cmocka_unit_test(tells_speed),       cmocka_unit_test(refuses),
         cmocka_unit_test(ends_on_ctrl_c),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, tiny_language_setup, tiny_language_teardown);
 }

@@ -20,6 +20,24 @@ char *tiny_language_write(const char *type)
     return path;
 }
 
+char *tiny_model, *tiny_dir;
+
+int tiny_language_setup(void **state)
+{
+    (void)state;
+    tiny_model = tiny_language_write("f32");
+    tiny_dir = test_temp_dir();
+    return 0;
+}
+
+int tiny_language_teardown(void **state)
+{
+    (void)state;
+    free(tiny_model);
+    free(tiny_dir);
+    return 0;
+}
+
 void tiny_answer_event(const struct generate_event *ev, void *ctx)
 {
     struct tiny_answer *a = ctx;

@@ -9,6 +9,12 @@
  * A failure fails the running test. */
 char *tiny_language_write(const char *type);
 
+/* For groups of tests that run the program: its "f32" form and an empty folder, until the group's
+ * teardown. */
+extern char *tiny_model, *tiny_dir;
+int tiny_language_setup(void **state);
+int tiny_language_teardown(void **state);
+
 #define ANSWER_MAX 4096
 
 /* What the events of one request said. */
